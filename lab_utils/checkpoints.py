@@ -1,0 +1,94 @@
+"""What a training leaves on disk: ``best.pt``, ``last.pt`` and ``history.csv``.
+
+Checkpoints hold tensors and plain values only, and are read with ``weights_only=True``: a pickled
+model could run any code when it is loaded.
+"""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lab_utils import LabError, models
+from lab_utils.data import Dataset
+from lab_utils.run import write_atomic
+from lab_utils.settings import Settings
+
+Row = dict[str, float]  # one epoch of the history
+
+
+def save_best(path: Path, model: nn.Module, dataset: Dataset, settings: Settings, row: Row) -> None:
+    """Save the weights with everything that inference needs beside them."""
+    best = {
+        "model": model.state_dict(),
+        "model_name": settings.model,
+        "image_size": dataset.train.images.shape[-1],
+        "classes": list(dataset.classes),
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+        "epoch": row["epoch"],
+        "val_accuracy": row["val_accuracy"],
+    }
+    write_atomic(path, lambda file: torch.save(best, file))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's dictionary, on the CPU; only tensors and plain values are read, never code.
+
+    Raises LabError where the file is missing or damaged.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise LabError(f"{path} is missing: run 04_training first.") from None
+    except Exception as error:  # zip, pickle and torch raise many kinds for a damaged file
+        raise LabError(
+            f"{path} is damaged ({type(error).__name__}); delete it and run 04_training again."
+        ) from error
+
+
+def load_best(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The model with its best weights, in evaluation mode, and what else ``best.pt`` holds."""
+    best = load_checkpoint(path)
+    model = models.build(best["model_name"], len(best["classes"]), best["image_size"])
+    model.load_state_dict(best.pop("model"))
+    return model.eval(), best
+
+
+def write_history(path: Path, history: list[Row]) -> None:
+    """Write the history as CSV, a row per epoch, atomically."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_atomic(path, lambda file: file.write_text(text.getvalue(), encoding="utf-8"))
+
+
+def read_history(path: Path) -> list[Row]:
+    """The rows of ``history.csv`` as numbers; LabError where it is missing."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    except FileNotFoundError:
+        raise LabError(f"{path} is missing: run 04_training first.") from None
+
+
+def rng_state(device: torch.device) -> dict[str, Tensor]:
+    """The state of every random generator that training on ``device`` draws from."""
+    state = {"cpu": torch.getrng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.getrng_state()
+    elif device.type == "mps":
+        state["mps"] = torch.mps.getrng_state()
+    return state
+
+
+def _setrng_state(state: dict[str, Tensor], device: torch.device) -> None:
+    torch.setrng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.setrng_state(state["cuda"])
+    elif device.type == "mps" and "mps" in state:
+        torch.mps.setrng_state(state["mps"])

@@ -1,0 +1,146 @@
+"""Notebook 02: the images of a run as uint8 tensors, with a validation split held out.
+
+``load`` gives training and validation images. ``load_test`` gives the test images; it is called
+only once the model is chosen.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from lab_utils import LabError
+from lab_utils.run import Run
+from lab_utils.sources import Images, read, resolve_auto
+
+
+@dataclass(frozen=True)
+class Split:
+    """``images`` (N, 3, H, W) uint8 and ``targets`` (N,) int64 class indices."""
+
+    images: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training and validation images with what is known of them.
+
+    ``warning`` is empty for the data that was asked for; else it tells every reader what is used
+    instead. ``unreadable`` names the files that could not be decoded.
+    """
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    classes: tuple[str, ...]
+    train: Split
+    val: Split
+    fingerprint: str
+    warning: str = ""
+    unreadable: tuple[str, ...] = ()
+
+    @cached_property
+    def mean(self) -> tuple[float, ...]:
+        """Per channel, over every pixel of the training images, as fractions of 1."""
+        return channel_statistics(self.train.images)[0]
+
+    @cached_property
+    def std(self) -> tuple[float, ...]:
+        """Per channel, over every pixel of the training images, as fractions of 1."""
+        return channel_statistics(self.train.images)[1]
+
+
+_ABOUT = {  # title, source, licence
+    "cifar10": (
+        "CIFAR-10",
+        "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        "free to use; cite the report",
+    ),
+    "shapes": ("Shapes", "drawn by the lab (lab_utils/shapes.py)", "MIT, as the lab"),
+    "folder": ("Image folder", "files of this machine", "as the images' owner says"),
+}
+
+
+def load(run: Run, step: str) -> Dataset:
+    """The run's training and validation images; records in the run that ``step`` used them.
+
+    Raises LabError where they cannot be had, are damaged, or are not what earlier steps used.
+    """
+    settings = run.settings
+    name, warning = settings.data, ""
+    if name == "auto":
+        seen = [entry["data"] for entry in run.manifest.values() if "data" in entry]
+        name, why = (seen[0]["name"], "") if seen else resolve_auto()
+        if name != "cifar10":
+            why = why or "CIFAR-10 was not at hand when this run began."
+            warning = f"This run does NOT use CIFAR-10 but the embedded data set 'shapes'. {why}"
+    found = read(name, "train", settings)
+    fingerprint = hashlib.sha256(found.pixels.tobytes() + found.targets.tobytes()).hexdigest()[:16]
+    run.use_data(step, name, fingerprint)
+
+    chosen = _subset(found.targets, settings.train_size, settings.seed)
+    try:
+        train, val = train_test_split(
+            chosen,
+            test_size=settings.val_fraction,
+            stratify=found.targets[chosen],
+            random_state=settings.seed,
+        )
+    except ValueError as error:
+        raise LabError(f"Cannot hold out val_fraction={settings.val_fraction}: {error}") from None
+    title, source, licence = _ABOUT[name]
+    return Dataset(
+        name=name,
+        title=title,
+        source=source,
+        licence=licence,
+        classes=found.classes,
+        train=_split(found, train),
+        val=_split(found, val),
+        fingerprint=fingerprint,
+        warning=warning,
+        unreadable=found.unreadable,
+    )
+
+
+def load_test(run: Run, dataset: Dataset) -> Split:
+    """The test images that go with ``dataset``, ``test_size`` of them or all."""
+    found = read(dataset.name, "test", run.settings)
+    return _split(found, _subset(found.targets, run.settings.test_size, run.settings.seed))
+
+
+def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of (N, 3, H, W) uint8 images, as fractions of 1."""
+    # Counting the 256 values gives exact sums; a float32 sum over 10^8 pixels would not.
+    values = torch.arange(256, dtype=torch.float64) / 255
+    means, stds = [], []
+    for channel in images.unbind(1):
+        share = torch.bincount(channel.flatten(), minlength=256) / channel.numel()
+        mean = (share * values).sum()
+        means.append(mean.item())
+        stds.append((share * (values - mean) ** 2).sum().sqrt().item())
+    return tuple(means), tuple(stds)
+
+
+def _split(found: Images, indices: np.ndarray) -> Split:
+    return Split(torch.from_numpy(found.pixels[indices]), torch.from_numpy(found.targets[indices]))
+
+
+def _subset(targets: np.ndarray, size: int | None, seed: int) -> np.ndarray:
+    """Indices of ``size`` targets, classes in proportion; all of them for None."""
+    everything = np.arange(len(targets))
+    if size is None or size == len(targets):
+        return everything
+    if size > len(targets):
+        raise LabError(f"{size:,} images were asked for and the split has {len(targets):,}.")
+    kept, _ = train_test_split(everything, train_size=size, stratify=targets, random_state=seed)
+    return np.sort(kept)

@@ -1,0 +1,171 @@
+"""Notebook 05: logits of a model over a whole split, and every figure computed from them.
+
+An accuracy is always correct / total over the whole split: each sample counts once, whatever the
+batch size.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import binomtest
+from sklearn.metrics import (
+    confusion_matrix,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
+from torch import Tensor, nn
+
+from lab_utils.batches import Batches
+from lab_utils.hardware import Machine
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, batches: Batches, machine: Machine) -> tuple[Tensor, Tensor]:
+    """Logits (N, K) float32 and targets (N,) int64, on the CPU, in the order of ``batches``.
+
+    The model runs in evaluation mode and is put back as it was.
+    """
+    training = model.training
+    model.eval()
+    logits, targets = [], []
+    for inputs, batch_targets in batches:
+        with machine.autocast():
+            logits.append(model(inputs).float())
+        targets.append(batch_targets)
+    model.train(training)
+    return torch.cat(logits).cpu(), torch.cat(targets).cpu()
+
+
+def accuracy(logits: Tensor, targets: Tensor) -> float:
+    """Share of the N samples whose largest of (N, K) logits is the target."""
+    return (logits.argmax(1) == targets).sum().item() / len(targets)
+
+
+def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (J. Am. Stat. Assoc. 22, 1927), as fractions of 1."""
+    interval = binomtest(correct, total).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def summarize(logits: Tensor, targets: Tensor) -> dict[str, float]:
+    """Flat test figures from (N, K) logits and (N,) targets.
+
+    Accuracy with its 95% interval, mean cross-entropy (nats), macro precision, recall and F1,
+    one-vs-rest ROC-AUC (null where a class is missing from the targets) and ECE.
+    """
+    probabilities = logits.double().softmax(1).numpy()
+    y, classes = targets.numpy(), np.arange(logits.shape[1])
+    predicted = probabilities.argmax(1)
+    correct = int((predicted == y).sum())
+    low, high = wilson_interval(correct, len(y))
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        y, predicted, labels=classes, average="macro", zero_division=0
+    )
+    complete = len(np.unique(y)) == len(classes)
+    binary = len(classes) == 2
+    scores = probabilities[:, 1] if binary else probabilities
+    return {
+        "test_images": len(y),
+        "test_correct": correct,
+        "test_accuracy": correct / len(y),
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "test_loss": float(log_loss(y, probabilities, labels=classes)),
+        "macro_precision": float(precision),
+        "macro_recall": float(recall),
+        "macro_f1": float(f1),
+        "macro_auc": float(roc_auc_score(y, scores, multi_class="ovr")) if complete else np.nan,
+        "ece": reliability(logits, targets)["ece"],
+    }
+
+
+def per_class(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """For each class: name, support (samples), precision, recall (its accuracy) and F1."""
+    rows = precision_recall_fscore_support(
+        targets.numpy(), logits.argmax(1).numpy(), labels=np.arange(len(classes)), zero_division=0
+    )
+    keys = ("precision", "recall", "f1", "support")
+    return [
+        {"class": name} | {key: row[i].item() for key, row in zip(keys, rows, strict=True)}
+        for i, name in enumerate(classes)
+    ]
+
+
+def confusion(logits: Tensor, targets: Tensor) -> np.ndarray:
+    """(K, K) int64 counts: row = true class, column = predicted class."""
+    return confusion_matrix(
+        targets.numpy(), logits.argmax(1).numpy(), labels=np.arange(logits.shape[1])
+    )
+
+
+def confused_pairs(
+    counts: np.ndarray, classes: Sequence[str], top: int = 5
+) -> list[dict[str, Any]]:
+    """The ``top`` largest errors: true and predicted class, count, share of the true class."""
+    errors = counts - np.diag(np.diag(counts))
+    order = np.argsort(errors, axis=None, kind="stable")[::-1][:top]
+    pairs = [np.unravel_index(flat, counts.shape) for flat in order]
+    return [
+        {
+            "true": classes[i],
+            "predicted": classes[j],
+            "count": int(errors[i, j]),
+            "share": float(errors[i, j] / counts[i].sum()),
+        }
+        for i, j in pairs
+        if errors[i, j] > 0
+    ]
+
+
+def reliability(logits: Tensor, targets: Tensor, bins: int = 15) -> dict[str, Any]:
+    """Expected calibration error with equal-width bins (Guo et al., arXiv:1706.04599), as ``ece``.
+
+    ``bins`` has a row per bin: lower, upper, count, and mean confidence and accuracy (null where
+    the bin is empty).
+    """
+    confidence, predicted = logits.double().softmax(1).max(1)
+    correct = (predicted == targets).double()
+    which = (confidence * bins).long().clamp(max=bins - 1)
+    rows, ece = [], 0.0
+    for b in range(bins):
+        inside = which == b
+        count = int(inside.sum())
+        row = {"lower": b / bins, "upper": (b + 1) / bins, "count": count}
+        row["confidence"] = confidence[inside].mean().item() if count else None
+        row["accuracy"] = correct[inside].mean().item() if count else None
+        if count:
+            ece += count / len(targets) * abs(row["confidence"] - row["accuracy"])
+        rows.append(row)
+    return {"ece": ece, "bins": rows}
+
+
+def success_criteria(
+    history: Sequence[dict[str, float]], train_accuracy: float, val_accuracy: float
+) -> list[dict[str, Any]]:
+    """The course's three criteria with the figures they are judged by and ``passed``.
+
+    ``train_accuracy`` and ``val_accuracy`` are of the same weights in evaluation mode: accuracy
+    measured while training is pulled down by dropout and augmentation, and hides the gap.
+    """
+    first, last = history[0]["train_loss"], history[-1]["train_loss"]
+    gap = train_accuracy - val_accuracy
+    return [
+        {
+            "criterion": "Validation accuracy above 75%",
+            "found": f"{val_accuracy:.2%}",
+            "passed": val_accuracy > 0.75,
+        },
+        {
+            "criterion": "Training loss falls from first to last epoch",
+            "found": f"{first:.3f} to {last:.3f}" if len(history) > 1 else "one epoch only",
+            "passed": last < first,
+        },
+        {
+            "criterion": "Training accuracy at most 10 points above validation",
+            "found": f"{100 * gap:+.1f} points",
+            "passed": gap <= 0.10,
+        },
+    ]

@@ -1,0 +1,115 @@
+"""What a person sees while the lab works: a banner, and training progress live or line by line."""
+
+import html
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from IPython.display import HTML, display
+from torch import Tensor
+
+from lab_utils.checkpoints import Row
+from lab_utils.data import Dataset
+from lab_utils.run import Run
+
+
+def is_live() -> bool:
+    """Whether a person watches in JupyterLab; papermill, nbval and plain Python are not live.
+
+    Jupyter's server names the open document in this variable when it starts a kernel.
+    """
+    return "JPY_SESSION_NAME" in os.environ
+
+
+class Notice:
+    """A short text that is plain in a terminal and a box in a notebook; red when ``loud``."""
+
+    def __init__(self, text: str, loud: str = "") -> None:
+        self.text, self.loud = text, loud
+
+    def __repr__(self) -> str:
+        return f"*** {self.loud} ***\n{self.text}" if self.loud else self.text
+
+    def _repr_html_(self) -> str:
+        box = "padding:.6em 1em;margin:.3em 0;border-left:6px solid"
+        warning = (
+            f'<div style="{box} #b3261e;background:#fbe9e7;color:#5f1410;font-size:120%">'
+            f"<b>{html.escape(self.loud)}</b></div>"
+            if self.loud
+            else ""
+        )
+        text = html.escape(self.text)
+        return f'{warning}<div style="{box} #2a6f97;background:#eef5f9;color:#12303f">{text}</div>'
+
+
+def banner(run: Run, dataset: Dataset) -> Notice:
+    """Which run and which data this is; loud where the data is not what was hoped for."""
+    text = (
+        f"Run {run.name!r}: {dataset.title}, {len(dataset.train):,} training and "
+        f"{len(dataset.val):,} validation images, {len(dataset.classes)} classes; "
+        f"model {run.settings.model}, seed {run.settings.seed}."
+    )
+    if dataset.unreadable:
+        shown = ", ".join(dataset.unreadable[:5]) + (", …" if len(dataset.unreadable) > 5 else "")
+        text += f" {len(dataset.unreadable)} unreadable files were left out: {shown}."
+    return Notice(text, dataset.warning)
+
+
+def epoch_line(history: list[Row], epochs: int) -> str:
+    """One line about the last epoch, with the time left at the pace so far."""
+    row = history[-1]
+    left = (epochs - len(history)) * sum(r["seconds"] for r in history) / len(history)
+    return (
+        f"epoch {int(row['epoch']):3d}/{epochs}  "
+        f"loss {row['train_loss']:.4f}  accuracy {row['train_accuracy']:.2%}  "
+        f"val loss {row['val_loss']:.4f}  val accuracy {row['val_accuracy']:.2%}  "
+        f"{row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s  left {left:.0f} s"
+    )
+
+
+class TrainingProgress:
+    """Reports a training: ``fit(..., on_epoch=progress.epoch, on_step=progress.step)``.
+
+    Headless it prints one line per epoch. In JupyterLab one display updates in place: a bar with
+    loss, images per second and time left, then the curves that ``draw(history)`` gives.
+    """
+
+    def __init__(
+        self, epochs: int, steps: int, batch_size: int, draw: Callable[[list[Row]], Any]
+    ) -> None:
+        self.epochs, self.steps, self.batch_size, self.draw = epochs, steps, batch_size, draw
+        self.lines: list[str] = []
+        self.started = self.shown = time.perf_counter()
+        self.bar = display(HTML(""), display_id=True) if is_live() else None
+        self.curves = display(HTML(""), display_id=True) if is_live() else None
+
+    def step(self, step: int, loss: Tensor) -> None:
+        """After a training step: redraw the bar, at most twice a second."""
+        now = time.perf_counter()
+        if step == 0:
+            self.started = now
+        if self.bar is None or step == 0 or now - self.shown < 0.5:
+            return
+        self.shown = now
+        rate = step / (now - self.started)
+        filled = 30 * (step + 1) // self.steps
+        self._show(
+            f"epoch {len(self.lines) + 1:3d}/{self.epochs}  [{'#' * filled:.<30}]  "
+            f"loss {loss.item():.4f}  {rate * self.batch_size:,.0f} images/s  "
+            f"epoch ends in {(self.steps - step) / rate:.0f} s"
+        )
+
+    def epoch(self, history: list[Row]) -> None:
+        """After an epoch: its line, and in JupyterLab the curves so far."""
+        line = epoch_line(history, self.epochs)
+        if self.bar is None:
+            print(line, flush=True)
+            return
+        self.lines.append(line)
+        self._show()
+        self.curves.update(self.draw(history))
+
+    def _show(self, *current: str) -> None:
+        text = "\n".join([*self.lines, *current])
+        self.bar.update(HTML(f"<pre>{html.escape(text)}</pre>"))

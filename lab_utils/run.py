@@ -1,0 +1,281 @@
+"""The run folder: the one thing that passes between notebooks, command line and report.
+
+Every write is atomic: a temporary file in the same folder, flushed to disk, then renamed over the
+old one. A process killed at any moment leaves the previous file or the new one, never half a file.
+"""
+
+import json
+import math
+import os
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab_utils import LabError
+from lab_utils.settings import Settings, default_name, load_settings, project_root
+
+STEPS = (
+    "01_setup",
+    "02_data",
+    "03_model",
+    "04_training",
+    "05_evaluation",
+    "06_deployment",
+)
+# Re-running the key makes what these steps computed from its results void.
+_DEPENDENTS = {
+    "04_training": ("05_evaluation", "06_deployment"),
+    "05_evaluation": ("06_deployment",),
+}
+_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "papermill")
+
+
+def runs_dir() -> Path:
+    """Where run folders live: ``LAB_RUNS_DIR``, else ``runs/`` in the project."""
+    return Path(os.environ.get("LAB_RUNS_DIR") or project_root() / "runs").resolve()
+
+
+def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """Have ``write`` fill a temporary file beside ``path``, then rename it over ``path``.
+
+    Raises LabError where the folder cannot be written or the disk is full.
+    """
+    # The suffix stays last: savefig and torch choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise LabError(
+            f"Cannot write {path}: {reason}; make room or choose another folder with LAB_RUNS_DIR."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _plain(value: Any) -> Any:
+    """``value`` for JSON: NumPy and torch scalars as numbers, NaN and infinity as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write ``data`` as JSON, atomically; NaN and infinity become null."""
+    text = json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomic(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> Any:
+    """The JSON file ``path``; LabError if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LabError(f"{path} is missing; run the notebook that writes it.") from None
+    except (OSError, ValueError) as error:
+        raise LabError(f"{path} cannot be read ({error}); delete it and run again.") from None
+
+
+class Run:
+    """One run folder and its settings.
+
+    ``path`` is the folder, ``name`` its name, ``settings`` what every step of it uses.
+    """
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self.path = path
+        self.name = path.name
+        self.settings = settings
+
+    @classmethod
+    def create(cls, settings: Settings, name: str | None = None) -> "Run":
+        """Open ``runs/<name>``, made if needed; LabError if it holds a run of other settings."""
+        name = name or default_name(settings)
+        if not re.fullmatch(r"[\w=+-][\w.=+ -]*", name):
+            raise LabError(f"{name!r} cannot name a run; use letters, digits and . - _ = +.")
+        run = cls(runs_dir() / name, settings)
+        file = run.path / "settings.yaml"
+        if file.is_file():
+            found, wanted = cls.load(name).settings.model_dump(), settings.model_dump()
+            other = [f"{k}={found[k]}, not {wanted[k]}" for k in wanted if found[k] != wanted[k]]
+            if other:
+                raise LabError(
+                    f"{run.path} was made with other settings ({'; '.join(other)}); "
+                    "give this run another name or delete that folder."
+                )
+        else:
+            text = yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
+            write_atomic(file, lambda path: path.write_text(text, encoding="utf-8"))
+        return run
+
+    @classmethod
+    def load(cls, name: str) -> "Run":
+        """The existing run ``name``; LabError if there is none or its settings are damaged."""
+        path = runs_dir() / name
+        if not (path / "settings.yaml").is_file():
+            raise LabError(
+                f"No run named {name!r} in {runs_dir()}; `lab list` shows what is there."
+            )
+        try:
+            values = yaml.safe_load((path / "settings.yaml").read_text(encoding="utf-8"))
+            return cls(path, Settings(**values))
+        except (ValueError, TypeError, yaml.YAMLError):
+            raise LabError(
+                f"{path / 'settings.yaml'} is damaged or of another version of the lab; "
+                "delete that run folder or give this run another name."
+            ) from None
+
+    def file(self, name: str) -> Path:
+        """The path of ``name`` inside the run folder."""
+        return self.path / name
+
+    def write_json(self, name: str, data: Any) -> None:
+        """Write ``data`` to the run's file ``name``, atomically."""
+        write_json(self.path / name, data)
+
+    def read_json(self, name: str) -> Any:
+        """The run's JSON file ``name``."""
+        return read_json(self.path / name)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Per finished or started step: when, how long, seed, commit, versions, data, memory."""
+        path = self.path / "manifest.json"
+        return read_json(path) if path.is_file() else {}
+
+    def done(self, step: str) -> bool:
+        """Whether ``step`` has finished, and nothing before it has been run again since."""
+        return self.manifest.get(step, {}).get("status") == "done"
+
+    def require(self, step: str) -> None:
+        """LabError unless ``step`` has finished in this run."""
+        if not self.done(step):
+            raise LabError(f"Run {self.name!r} has no finished {step}: run {step} first.")
+
+    def forget(self, steps: Iterable[str]) -> None:
+        """Mark ``steps`` as not done: their results no longer hold."""
+        kept = {step: entry for step, entry in self.manifest.items() if step not in set(steps)}
+        self.write_json("manifest.json", kept)
+
+    def begin(self, step: str) -> None:
+        """Record that ``step`` starts now; what later steps made of its old results is void."""
+        self.forget(_DEPENDENTS.get(step, ()))
+        entry = {
+            "status": "running",
+            "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "started_at": time.time(),
+            "seed": self.settings.seed,
+            "git_commit": _git_commit(),
+            "python": platform.python_version(),
+            "versions": {name: version(name) for name in _PACKAGES},
+        }
+        self.write_json("manifest.json", self.manifest | {step: entry})
+
+    def use_data(self, step: str, name: str, fingerprint: str) -> None:
+        """Record the data that ``step`` uses; LabError if an earlier step used other data."""
+        manifest = self.manifest
+        for other, entry in manifest.items():
+            seen = entry.get("data", {})
+            if seen and seen["fingerprint"] != fingerprint:
+                raise LabError(
+                    f"{other} of run {self.name!r} used other data ({seen['name']}) than is found "
+                    f"now ({name}); restore that data or run everything again from 01_setup."
+                )
+        manifest[step]["data"] = {"name": name, "fingerprint": fingerprint}
+        self.write_json("manifest.json", manifest)
+
+    def finish(self, step: str) -> str:
+        """Record that ``step`` is done, its wall time and peak memory; return a line about it."""
+        manifest = self.manifest
+        entry = manifest[step]
+        entry["seconds"] = round(time.time() - entry.pop("started_at"), 2)
+        entry["peak_memory_mb"] = round(peak_memory_mb())
+        entry["status"] = "done"
+        self.write_json("manifest.json", manifest)
+        return (
+            f"{step} is done: {entry['seconds']:.1f} s, "
+            f"peak memory {entry['peak_memory_mb']:,} MB, results in run {self.name!r}."
+        )
+
+    def save_figure(self, step: str, figure: Any, name: str, caption: str, alt: str) -> None:
+        """Save a Matplotlib ``figure`` as ``figures/<name>`` with its caption and alt text.
+
+        Curves and bars are stored as SVG, figures that hold images as PNG (160 dpi).
+        """
+        raster = any(axes.images for axes in figure.axes)
+        file = f"figures/{name}.{'png' if raster else 'svg'}"
+        options = {"dpi": 160, "bbox_inches": "tight"}
+        if not raster:
+            options["metadata"] = {"Date": None}  # the same figure gives the same file
+        write_atomic(self.path / file, lambda path: figure.savefig(path, **options))
+        path = self.path / "figures.json"
+        figures = read_json(path) if path.is_file() else {}
+        figures[name] = {"step": step, "file": file, "caption": caption, "alt": alt}
+        write_json(path, figures)
+
+
+def _git_commit() -> str | None:
+    """The project's commit, with ``+changes`` where the tree differs; None outside a checkout."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(project_root()), *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        commit = git("rev-parse", "--short=12", "HEAD")
+        return commit + ("+changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def peak_memory_mb() -> float:
+    """The largest resident size of this process so far, in megabytes (10^6 bytes)."""
+    try:
+        import resource
+    except ImportError:  # Windows keeps the same figure elsewhere
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if platform.system() == "Darwin" else peak / 1e3
+
+
+def open_run(step: str, experiment: str, name: str | None = None, **overrides: Any) -> Run:
+    """What a notebook does first: resolve the settings, open the run folder, begin ``step``.
+
+    An existing run of that ``name`` keeps its settings; what is given here must agree with them.
+    Raises LabError where the settings are wrong or a step that ``step`` builds on has not finished.
+    """
+    if name and (runs_dir() / name / "settings.yaml").is_file():
+        run = Run.load(name)
+        given = {"experiment": experiment} | {k: v for k, v in overrides.items() if v is not None}
+        found = run.settings.model_dump()
+        other = [f"{k}={found.get(k)}, not {v}" for k, v in given.items() if found.get(k) != v]
+        if other:
+            raise LabError(f"Run {name!r} has {'; '.join(other)}; give this run another name.")
+    else:
+        run = Run.create(load_settings(experiment, **overrides), name or None)
+    for needed, dependents in _DEPENDENTS.items():
+        if step in dependents:
+            run.require(needed)
+    run.begin(step)
+    return run

@@ -1,0 +1,143 @@
+"""Settings of one run: ``params.yaml``, then ``LAB_SET``, then the caller's overrides, validated.
+
+Unknown keys and values out of range are refused with one sentence that names the key and the mend.
+"""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lab_utils import LabError
+
+
+class Settings(BaseModel):
+    """The resolved settings of one run; immutable, so that every step sees the same ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    experiment: str
+    title: str = ""
+
+    # Data
+    data: Literal["auto", "cifar10", "shapes", "folder"] = "auto"
+    data_folder: str | None = None  # for data: folder — holds train/<class>/… and test/<class>/…
+    train_size: int | None = Field(None, ge=20)  # training + validation images; None: all
+    test_size: int | None = Field(None, ge=10)
+    val_fraction: float = Field(0.1, gt=0, lt=1)
+    image_size: int = Field(32, ge=16, le=256)  # pixels a side, for data: folder
+
+    # Model and seed
+    model: str = "simplecnn"
+    seed: int = Field(42, ge=0, lt=2**32)
+
+    # Recipe
+    epochs: int = Field(5, ge=1, le=10_000)
+    batch_size: int = Field(128, ge=1)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(1e-3, gt=0, le=100)
+    momentum: float = Field(0.9, ge=0, lt=1)  # SGD only
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "step", "cosine", "one_cycle"] = "constant"
+    step_size: int = Field(10, ge=1)  # epochs between two steps of `step`
+    gamma: float = Field(0.1, gt=0, le=1)  # factor of a step of `step`
+    warmup_fraction: float = Field(0.3, gt=0, lt=1)  # of the steps of `one_cycle`
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+    # Augmentation of the training images
+    flip: bool = True
+    crop_padding: int = Field(4, ge=0, le=16)  # pixels
+    cutout: int = Field(0, ge=0)  # side of the square in pixels; 0: none
+
+    # Machine
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+def project_root() -> Path:
+    """The folder that holds ``params.yaml``: the working directory or above, else the lab's own."""
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "params.yaml").is_file() and (folder / "lab_utils").is_dir():
+            return folder
+    return Path(__file__).resolve().parents[1]
+
+
+def load_params() -> dict[str, Any]:
+    """``params.yaml`` as a dictionary with the keys ``report``, ``defaults`` and ``experiments``.
+
+    Raises LabError if the file is missing, is not YAML or lacks ``experiments``.
+    """
+    path = project_root() / "params.yaml"
+    try:
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LabError(f"Cannot read {path}: {error.strerror}; restore it from the lab.") from None
+    except yaml.YAMLError as error:
+        where = str(error).replace("\n", " ")
+        raise LabError(f"params.yaml is not valid YAML; mend it there: {where}") from None
+    if not isinstance(params, dict) or not isinstance(params.get("experiments"), dict):
+        raise LabError("params.yaml has no 'experiments' section; restore it from the lab.")
+    return params
+
+
+def load_settings(experiment: str, **overrides: Any) -> Settings:
+    """Settings of ``experiment`` with ``overrides``; an override of None keeps the file's value.
+
+    Raises LabError for an unknown experiment or key and for a value of the wrong type or range.
+    """
+    params = load_params()
+    if experiment not in params["experiments"]:
+        known = ", ".join(params["experiments"])
+        raise LabError(f"No experiment {experiment!r} in params.yaml; choose one of: {known}.")
+    values = (params.get("defaults") or {}) | (params["experiments"][experiment] or {})
+    values |= parse_assignments(os.environ.get("LAB_SET", "").split(), "LAB_SET")
+    values |= {key: value for key, value in overrides.items() if value is not None}
+    for key in values:
+        if key not in Settings.model_fields or key == "experiment":
+            close = difflib.get_close_matches(key, Settings.model_fields, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "lab_utils/settings.py lists them."
+            raise LabError(f"Unknown setting {key!r} for experiment {experiment!r}; {hint}")
+    try:
+        return Settings(experiment=experiment, **values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        reason = problem["msg"].removeprefix("Input ")
+        raise LabError(f"Setting {key}={problem['input']!r}: the value {reason}.") from None
+
+
+def parse_assignments(items: list[str], source: str = "--set") -> dict[str, Any]:
+    """``["epochs=3", "flip=false"]`` as ``{"epochs": 3, "flip": False}``; values are YAML.
+
+    Raises LabError where an item is not of the form key=value.
+    """
+    values = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        if not equals or not key.strip():
+            raise LabError(f"{source} takes key=value, not {item!r}; for example epochs=3.")
+        try:
+            values[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise LabError(f"{source}: cannot read the value of {item!r}.") from None
+    return values
+
+
+def default_name(settings: Settings) -> str:
+    """The run's name: the experiment, and every setting that differs from ``params.yaml``.
+
+    So two runs with different settings never share a folder unless a name is given.
+    """
+    params = load_params()
+    values = (params.get("defaults") or {}) | (params["experiments"][settings.experiment] or {})
+    base = Settings(experiment=settings.experiment, **values)
+    changed = [
+        f"{key}={value}"
+        for key, value in settings
+        if value != getattr(base, key) and key != "title"
+    ]
+    return re.sub(r"[^\w.=+-]", "_", "-".join([settings.experiment, *changed]))[:120]

@@ -1,0 +1,225 @@
+"""Where images come from: CIFAR-10, the embedded shapes, or a folder; each decoded to uint8 arrays.
+
+``read(name, split, settings)`` gives an ``Images``. Nothing here knows of validation or training.
+"""
+
+import hashlib
+import os
+import socket
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lab_utils import LabError, shapes
+from lab_utils.run import write_atomic
+from lab_utils.settings import Settings, project_root
+
+_CONNECT_SECONDS = 10  # a firewall that drops packets must not hang the lab
+_CIFAR_FOLDER = "cifar-10-batches-py"
+_SHAPES = {"train": (10_000, 0), "test": (2_000, 1)}  # count, seed
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
+
+
+@dataclass(frozen=True)
+class Images:
+    """``pixels`` (N, 3, H, W) uint8, ``targets`` (N,) int64, the class names, unreadable files."""
+
+    pixels: np.ndarray
+    targets: np.ndarray
+    classes: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
+
+
+def read(name: str, split: str, settings: Settings) -> Images:
+    """The ``split`` ("train" or "test") of the data set ``name``, decoded.
+
+    Raises LabError where it cannot be had, is damaged, or has an empty class.
+    """
+    if name == "cifar10":
+        return _cifar10(split)
+    if name == "shapes":
+        return _shapes(split)
+    return _folder(split, settings)
+
+
+def resolve_auto() -> tuple[str, str]:
+    """What ``data: auto`` means here: ``("cifar10", "")``, or ``("shapes", why)``.
+
+    Files that are there but damaged are an error: a damaged CIFAR-10 must not pass for none.
+    """
+    try:
+        cifar10_folder()
+    except FileNotFoundError as error:
+        return "shapes", str(error)
+    return "cifar10", ""
+
+
+def _places() -> list[Path]:
+    given = os.environ.get("LAB_DATA_DIR")
+    return [*([Path(given).expanduser().resolve()] if given else []), project_root() / "data"]
+
+
+@lru_cache(maxsize=1)
+def cifar10_folder() -> Path:
+    """The folder that holds intact CIFAR-10 files, downloaded into ``data/`` if it is nowhere.
+
+    Raises FileNotFoundError where it is nowhere and cannot be downloaded, LabError where files are
+    there but fail the MD5 check and cannot be replaced.
+    """
+    *given, own = _places()
+    damaged = None
+    for place in (*given, own):
+        if not (place / _CIFAR_FOLDER).is_dir():
+            continue
+        damaged = _damaged_file(place / _CIFAR_FOLDER)
+        if damaged is None:
+            return place
+        if place != own:
+            raise LabError(
+                f"{damaged} is missing or damaged (MD5 check failed); delete that folder, or point "
+                "LAB_DATA_DIR at good files."
+            )
+    try:
+        _download(own)
+        return own
+    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+        why = getattr(error, "reason", None) or error
+    mend = (
+        f"put the folder {_CIFAR_FOLDER} into {own}, set LAB_DATA_DIR to the folder that holds it, "
+        "or use data=shapes."
+    )
+    if damaged:
+        raise LabError(
+            f"{damaged} is missing or damaged (MD5 check failed) and CIFAR-10 could not be "
+            f"downloaded again ({why}); {mend}"
+        )
+    looked = " and ".join(str(place) for place in (*given, own))
+    raise FileNotFoundError(
+        f"CIFAR-10 was not found in {looked} and could not be downloaded ({why}); {mend}"
+    )
+
+
+def _damaged_file(folder: Path) -> Path | None:
+    """The first file of ``folder`` that is missing or fails torchvision's MD5; None if all pass."""
+    from torchvision.datasets import CIFAR10  # takes a second: only where it is needed
+    from torchvision.datasets.utils import check_integrity
+
+    files = [
+        *CIFAR10.train_list,
+        *CIFAR10.test_list,
+        [CIFAR10.meta["filename"], CIFAR10.meta["md5"]],
+    ]
+    return next(
+        (folder / name for name, md5 in files if not check_integrity(folder / name, md5)), None
+    )
+
+
+def _download(place: Path) -> None:
+    """Fetch CIFAR-10 into ``place`` with a progress bar, a time-out, a second try and the MD5."""
+    from torchvision.datasets import CIFAR10
+
+    place.mkdir(parents=True, exist_ok=True)
+    with _time_out():
+        try:
+            CIFAR10(place, download=True)
+        except ConnectionError:
+            CIFAR10(place, download=True)
+
+
+@contextmanager
+def _time_out() -> Iterator[None]:
+    """torchvision's download has no time-out of its own; sockets made in here have one."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_CONNECT_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@lru_cache(maxsize=2)
+def _cifar10(split: str) -> Images:
+    from torchvision.datasets import CIFAR10
+
+    try:
+        data = CIFAR10(cifar10_folder(), train=split == "train")
+    except FileNotFoundError as error:
+        raise LabError(str(error)) from None
+    pixels = np.ascontiguousarray(data.data.transpose(0, 3, 1, 2))
+    return Images(pixels, np.asarray(data.targets, dtype=np.int64), tuple(data.classes))
+
+
+@lru_cache(maxsize=2)
+def _shapes(split: str) -> Images:
+    """The embedded data set; drawn once, then kept in ``data/`` where that can be written."""
+    count, seed = _SHAPES[split]
+    drawing = hashlib.sha256(Path(shapes.__file__).read_bytes()).hexdigest()[:8]
+    cache = project_root() / "data" / f"shapes-{drawing}-{split}.npz"
+    try:
+        with np.load(cache) as stored:
+            pixels, targets = stored["pixels"], stored["targets"]
+            if pixels.shape == (count, 3, 32, 32) and targets.shape == (count,):
+                return Images(pixels, targets, shapes.CLASSES)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # not there yet, or not whole: draw it again
+    drawn, targets = shapes.generate(count, seed)
+    pixels = np.ascontiguousarray(drawn.transpose(0, 3, 1, 2))
+    with suppress(LabError):  # a read-only project works too, a few seconds slower
+        write_atomic(cache, lambda path: np.savez(path, pixels=pixels, targets=targets))
+    return Images(pixels, targets, shapes.CLASSES)
+
+
+def _folder(split: str, settings: Settings) -> Images:
+    """Every image of ``<data_folder>/<split>/<class>/``, as squares of ``image_size`` pixels."""
+    if not settings.data_folder:
+        raise LabError("data=folder needs data_folder=PATH, which holds train/ and test/.")
+    root = Path(settings.data_folder).expanduser()
+    root = root if root.is_absolute() else project_root() / root
+    classes = {}
+    for part in ("train", "test"):
+        if not (root / part).is_dir():
+            raise LabError(f"{root / part} is not a folder; data=folder expects train/ and test/.")
+        classes[part] = tuple(sorted(x.name for x in (root / part).iterdir() if x.is_dir()))
+    if classes["train"] != classes["test"] or len(classes["train"]) < 2:
+        raise LabError(
+            f"{root}: train/ has the classes {', '.join(classes['train']) or 'none'} and test/ has "
+            f"{', '.join(classes['test']) or 'none'}; give both the same two or more class folders."
+        )
+    files = [
+        (path, target)
+        for target, name in enumerate(classes[split])
+        for path in sorted((root / split / name).rglob("*"))
+        if path.suffix.lower() in _SUFFIXES
+    ]
+
+    def decode(item: tuple[Path, int]) -> np.ndarray | None:
+        size = (settings.image_size, settings.image_size)
+        try:
+            with Image.open(item[0]) as image:
+                square = ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), size)
+                return np.asarray(square).transpose(2, 0, 1)
+        except (OSError, ValueError, SyntaxError, UnidentifiedImageError):
+            return None
+
+    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
+        decoded = list(pool.map(decode, files))
+    good = [(x, target) for x, (_, target) in zip(decoded, files, strict=True) if x is not None]
+    targets = np.array([target for _, target in good], dtype=np.int64)
+    counts = np.bincount(targets, minlength=len(classes[split]))
+    if (counts == 0).any():
+        empty = classes[split][int(counts.argmin())]
+        raise LabError(f"{root / split / empty} holds no readable image; add some or remove it.")
+    unreadable = tuple(
+        path.relative_to(root).as_posix()
+        for x, (path, _) in zip(decoded, files, strict=True)
+        if x is None
+    )
+    return Images(np.stack([x for x, _ in good]), targets, classes[split], unreadable)

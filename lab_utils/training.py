@@ -1,0 +1,188 @@
+"""Notebook 04: the training loop, with a checkpoint after every epoch.
+
+A training that was stopped at any moment continues from its last whole epoch and ends with the
+same weights, bit for bit, as one that was not.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lab_utils import LabError, models
+from lab_utils.batches import Augmentation, Batches
+from lab_utils.checkpoints import Row, load_checkpoint, rng_state, save_best, set_rng_state
+from lab_utils.data import Dataset
+from lab_utils.evaluation import accuracy, predict
+from lab_utils.hardware import Machine, synchronize
+from lab_utils.optim import make_optimizer, make_schedule
+from lab_utils.run import write_atomic
+from lab_utils.settings import Settings
+
+EVAL_BATCH = 500  # images; evaluation keeps no activations, so more fit than in training
+
+
+def new_model(settings: Settings, dataset: Dataset) -> nn.Module:
+    """The settings' model for ``dataset``, its weights drawn from the settings' seed."""
+    torch.manual_seed(settings.seed)
+    size = dataset.train.images.shape[-1]
+    return models.build(settings.model, num_classes=len(dataset.classes), image_size=size)
+
+
+def training_batches(settings: Settings, dataset: Dataset, device: torch.device) -> Batches:
+    """Shuffled, augmented training batches; their order and crops follow from the seed."""
+    return Batches(
+        dataset.train,
+        settings.batch_size,
+        dataset.mean,
+        dataset.std,
+        device,
+        Augmentation(settings.flip, settings.crop_padding, settings.cutout),
+        torch.Generator().manual_seed(settings.seed),
+    )
+
+
+def step_memory_mb(model: nn.Module, settings: Settings, machine: Machine, size: int) -> float:
+    """Estimated memory of one training step in MB (10^6 bytes), beyond the data set.
+
+    Activations kept for the backward pass are counted on two images and scaled to the batch;
+    parameters count four times (weights, gradients, two optimiser moments).
+    """
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    device = next(model.parameters()).device
+    inputs = torch.zeros(2, 3, size, size, device=device)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x), machine.autocast():
+        output = model(inputs)  # alive until counted, so that no storage is used twice
+    activations = sum(b for key, b in kept.items() if key not in parameters)
+    del output
+    model.load_state_dict(state)  # the running statistics of BatchNorm have moved
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    return (activations / 2 * settings.batch_size + 4 * weights) / 1e6
+
+
+def train_epoch(
+    model: nn.Module,
+    batches: Batches,
+    optimizer: Optimizer,
+    schedule: LRScheduler,
+    machine: Machine,
+    label_smoothing: float = 0.0,
+    on_step: Callable[[int, Tensor], None] | None = None,
+) -> tuple[float, float]:
+    """One pass over ``batches``; mean loss and accuracy over the samples as they were seen."""
+    model.train()
+    loss_sum = torch.zeros((), device=machine.device)
+    correct = torch.zeros((), dtype=torch.int64, device=machine.device)
+    seen = 0
+    for step, (inputs, targets) in enumerate(batches):
+        with machine.autocast():
+            logits = model(inputs)
+        loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        # Sums stay on the device: reading them every step would make a GPU wait.
+        loss_sum += loss.detach() * len(targets)
+        correct += (logits.detach().argmax(1) == targets).sum()
+        seen += len(targets)
+        if on_step:
+            on_step(step, loss.detach())
+    return loss_sum.item() / seen, correct.item() / seen
+
+
+def fit(
+    model: nn.Module,
+    dataset: Dataset,
+    settings: Settings,
+    machine: Machine,
+    checkpoints: Path,
+    resume: bool = True,
+    on_epoch: Callable[[list[Row]], None] | None = None,
+    on_step: Callable[[int, Tensor], None] | None = None,
+) -> list[Row]:
+    """Train ``model`` as ``settings`` say; return the history, a row per epoch.
+
+    A row holds epoch, train_loss, train_accuracy, val_loss, val_accuracy, lr (at the epoch's end),
+    seconds and images_per_second (training alone). After each epoch ``checkpoints/last.pt`` has
+    all it takes to continue; ``best.pt`` has the weights with the highest validation accuracy and
+    what inference needs. With ``resume`` a ``last.pt`` that is there is continued.
+
+    Raises LabError where memory runs out or the loss is no longer a number.
+    """
+    if machine.device.type == "cuda":
+        torch.backends.cudnn.deterministic = True
+    model.to(machine.device, memory_format=torch.channels_last)
+    batches = training_batches(settings, dataset, machine.device)
+    validation = Batches(dataset.val, EVAL_BATCH, dataset.mean, dataset.std, machine.device)
+    optimizer = make_optimizer(settings, model)
+    schedule = make_schedule(settings, optimizer, len(batches))
+    history: list[Row] = []
+    last = checkpoints / "last.pt"
+    torch.manual_seed(settings.seed)
+    if resume and last.is_file():
+        state = load_checkpoint(last)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        history = state["history"]
+        batches.generator.set_state(state["order_rng"])
+        set_rng_state(state["rng"], machine.device)
+    try:
+        while len(history) < settings.epochs:
+            start = time.perf_counter()
+            train_loss, train_accuracy = train_epoch(
+                model, batches, optimizer, schedule, machine, settings.label_smoothing, on_step
+            )
+            synchronize(machine.device)
+            seconds = time.perf_counter() - start
+            logits, targets = predict(model, validation, machine)
+            row = {
+                "epoch": len(history) + 1,
+                "train_loss": train_loss,
+                "train_accuracy": train_accuracy,
+                "val_loss": nn.functional.cross_entropy(logits, targets).item(),
+                "val_accuracy": accuracy(logits, targets),
+                "lr": optimizer.param_groups[0]["lr"],
+                "seconds": seconds,
+                "images_per_second": len(dataset.train) / seconds,
+            }
+            if not math.isfinite(train_loss):
+                raise LabError(
+                    f"The loss is not a number after epoch {row['epoch']}; lower lr={settings.lr}."
+                )
+            best = max((r["val_accuracy"] for r in history), default=-1.0)
+            history.append(row)
+            if row["val_accuracy"] > best:
+                save_best(checkpoints / "best.pt", model, dataset, settings, row)
+            state = {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+                "history": history,
+                "order_rng": batches.generator.get_state(),
+                "rng": rng_state(machine.device),
+            }
+            write_atomic(last, lambda path, state=state: torch.save(state, path))
+            if on_epoch:
+                on_epoch(history)
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if "memory" not in str(error):
+            raise
+        raise LabError(
+            f"Out of memory at batch_size={settings.batch_size}; "
+            f"try batch_size={max(1, settings.batch_size // 2)}."
+        ) from error
+    return history
