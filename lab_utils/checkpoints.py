@@ -86,9 +86,10 @@ def rng_state(device: torch.device) -> dict[str, Tensor]:
     return state
 
 
-def _setrng_state(state: dict[str, Tensor], device: torch.device) -> None:
-    torch.setrng_state(state["cpu"])
+def set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
+    """Put back what ``rng_state`` gave; a device that the state does not know keeps its own."""
+    torch.set_rng_state(state["cpu"])
     if device.type == "cuda" and "cuda" in state:
-        torch.cuda.setrng_state(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"])
     elif device.type == "mps" and "mps" in state:
-        torch.mps.setrng_state(state["mps"])
+        torch.mps.set_rng_state(state["mps"])

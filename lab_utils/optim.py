@@ -27,12 +27,17 @@ def make_schedule(
 ) -> lr_scheduler.LRScheduler:
     """The settings' learning-rate schedule; ``step()`` it after every optimiser step.
 
-    one_cycle is Smith and Topin's (arXiv:1708.07120), cosine is one half wave (arXiv:1608.03983).
+    one_cycle is Smith and Topin's (arXiv:1708.07120) with a constant momentum; cosine is one half
+    wave (arXiv:1608.03983).
     """
     total = settings.epochs * steps_per_epoch
     if settings.schedule == "one_cycle":
         return lr_scheduler.OneCycleLR(
-            optimizer, settings.lr, total_steps=total, pct_start=settings.warmup_fraction
+            optimizer,
+            settings.lr,
+            total_steps=total,
+            pct_start=settings.warmup_fraction,
+            cycle_momentum=False,  # the momentum stays what the settings say
         )
     if settings.schedule == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total)

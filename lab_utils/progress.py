@@ -72,14 +72,21 @@ class TrainingProgress:
     """Reports a training: ``fit(..., on_epoch=progress.epoch, on_step=progress.step)``.
 
     Headless it prints one line per epoch. In JupyterLab one display updates in place: a bar with
-    loss, images per second and time left, then the curves that ``draw(history)`` gives.
+    loss, images per second and time left, then the curves that ``draw(history)`` gives. ``done`` is
+    how many of the ``epochs`` an earlier session has finished.
     """
 
     def __init__(
-        self, epochs: int, steps: int, batch_size: int, draw: Callable[[list[Row]], Any]
+        self,
+        epochs: int,
+        steps: int,
+        batch_size: int,
+        draw: Callable[[list[Row]], Any],
+        done: int = 0,
     ) -> None:
         self.epochs, self.steps, self.batch_size, self.draw = epochs, steps, batch_size, draw
         self.lines: list[str] = []
+        self.current = done + 1  # the epoch that is running
         self.started = self.shown = time.perf_counter()
         self.bar = display(HTML(""), display_id=True) if is_live() else None
         self.curves = display(HTML(""), display_id=True) if is_live() else None
@@ -95,7 +102,7 @@ class TrainingProgress:
         rate = step / (now - self.started)
         filled = 30 * (step + 1) // self.steps
         self._show(
-            f"epoch {len(self.lines) + 1:3d}/{self.epochs}  [{'#' * filled:.<30}]  "
+            f"epoch {self.current:3d}/{self.epochs}  [{'#' * filled:.<30}]  "
             f"loss {loss.item():.4f}  {rate * self.batch_size:,.0f} images/s  "
             f"epoch ends in {(self.steps - step) / rate:.0f} s"
         )
@@ -103,6 +110,7 @@ class TrainingProgress:
     def epoch(self, history: list[Row]) -> None:
         """After an epoch: its line, and in JupyterLab the curves so far."""
         line = epoch_line(history, self.epochs)
+        self.current = len(history) + 1
         if self.bar is None:
             print(line, flush=True)
             return

@@ -12,6 +12,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -35,12 +36,16 @@ _DEPENDENTS = {
     "04_training": ("05_evaluation", "06_deployment"),
     "05_evaluation": ("06_deployment",),
 }
+# What lets a killed step go on where it stopped. While the step is not done it is kept; beginning
+# a step that is done starts afresh, so it is removed then.
+_UNFINISHED = {"04_training": "checkpoints/last.pt"}
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "papermill")
 
 
 def runs_dir() -> Path:
-    """Where run folders live: ``LAB_RUNS_DIR``, else ``runs/`` in the project."""
-    return Path(os.environ.get("LAB_RUNS_DIR") or project_root() / "runs").resolve()
+    """Where run folders live: ``LAB_RUNS_DIR`` (from the project if relative), else ``runs/``."""
+    given = Path(os.environ.get("LAB_RUNS_DIR") or "runs").expanduser()
+    return (project_root() / given).resolve()
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
@@ -49,20 +54,21 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     Raises LabError where the folder cannot be written or the disk is full.
     """
     # The suffix stays last: savefig and torch choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, RuntimeError) as error:  # torch.save raises the second on a full disk
+        reason = getattr(error, "strerror", None) or error
         raise LabError(
             f"Cannot write {path}: {reason}; make room or choose another folder with LAB_RUNS_DIR."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _plain(value: Any) -> Any:
@@ -176,7 +182,12 @@ class Run:
         self.write_json("manifest.json", kept)
 
     def begin(self, step: str) -> None:
-        """Record that ``step`` starts now; what later steps made of its old results is void."""
+        """Record that ``step`` starts now; what later steps made of its old results is void.
+
+        A step that was done starts afresh; one that was killed finds what it had saved.
+        """
+        if step in _UNFINISHED and self.done(step):
+            self.file(_UNFINISHED[step]).unlink(missing_ok=True)
         self.forget(_DEPENDENTS.get(step, ()))
         entry = {
             "status": "running",

@@ -32,7 +32,9 @@ class Settings(BaseModel):
     image_size: int = Field(32, ge=16, le=256)  # pixels a side, for data: folder
 
     # Model and seed
-    model: str = "simplecnn"
+    model: Literal["simplecnn", "compactnet", "compactnet_standard", "convnet", "resnet20"] = (
+        "simplecnn"
+    )
     seed: int = Field(42, ge=0, lt=2**32)
 
     # Recipe

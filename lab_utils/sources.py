@@ -63,8 +63,10 @@ def resolve_auto() -> tuple[str, str]:
 
 
 def _places() -> list[Path]:
+    """Where CIFAR-10 may be, in order; a relative ``LAB_DATA_DIR`` starts at the project."""
+    own = project_root() / "data"
     given = os.environ.get("LAB_DATA_DIR")
-    return [*([Path(given).expanduser().resolve()] if given else []), project_root() / "data"]
+    return [(project_root() / Path(given).expanduser()).resolve(), own] if given else [own]
 
 
 @lru_cache(maxsize=1)

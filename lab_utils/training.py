@@ -5,6 +5,7 @@ same weights, bit for bit, as one that was not.
 """
 
 import math
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,10 @@ from lab_utils.run import write_atomic
 from lab_utils.settings import Settings
 
 EVAL_BATCH = 500  # images; evaluation keeps no activations, so more fit than in training
+# As CUDA and MPS, cuBLAS, and the CPU allocator of Linux and of Windows say it.
+OUT_OF_MEMORY = re.compile(
+    "out of memory|ALLOC_FAILED|can't allocate memory|not enough memory", re.IGNORECASE
+)
 
 
 def new_model(settings: Settings, dataset: Dataset) -> nn.Module:
@@ -50,26 +55,33 @@ def training_batches(settings: Settings, dataset: Dataset, device: torch.device)
 def step_memory_mb(model: nn.Module, settings: Settings, machine: Machine, size: int) -> float:
     """Estimated memory of one training step in MB (10^6 bytes), beyond the data set.
 
-    Activations kept for the backward pass are counted on two images and scaled to the batch;
-    parameters count four times (weights, gradients, two optimiser moments).
+    What autograd keeps for the backward pass is counted on two and on four images; the difference
+    scales with the batch, the rest (bfloat16 copies of the weights) does not. Parameters count four
+    times: weights, gradients, two optimiser moments. The model comes back as it was.
     """
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
     parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
     device = next(model.parameters()).device
-    inputs = torch.zeros(2, 3, size, size, device=device)
+
+    def kept_bytes(images: int) -> int:
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        inputs = torch.zeros(images, 3, size, size, device=device)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x), machine.autocast():
+            output = model(inputs)  # alive until counted, so that no storage is used twice
+        total = sum(b for key, b in kept.items() if key not in parameters)
+        del output
+        return total
+
     state = {key: value.clone() for key, value in model.state_dict().items()}
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x), machine.autocast():
-        output = model(inputs)  # alive until counted, so that no storage is used twice
-    activations = sum(b for key, b in kept.items() if key not in parameters)
-    del output
+    two, four = kept_bytes(2), kept_bytes(4)
     model.load_state_dict(state)  # the running statistics of BatchNorm have moved
+    per_image = (four - two) / 2
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    return (activations / 2 * settings.batch_size + 4 * weights) / 1e6
+    return (per_image * settings.batch_size + two - 2 * per_image + 4 * weights) / 1e6
 
 
 def train_epoch(
@@ -115,7 +127,7 @@ def fit(
 ) -> list[Row]:
     """Train ``model`` as ``settings`` say; return the history, a row per epoch.
 
-    A row holds epoch, train_loss, train_accuracy, val_loss, val_accuracy, lr (at the epoch's end),
+    A row holds epoch, train_loss, train_accuracy, val_loss, val_accuracy, lr (of its first step),
     seconds and images_per_second (training alone). After each epoch ``checkpoints/last.pt`` has
     all it takes to continue; ``best.pt`` has the weights with the highest validation accuracy and
     what inference needs. With ``resume`` a ``last.pt`` that is there is continued.
@@ -142,7 +154,7 @@ def fit(
         set_rng_state(state["rng"], machine.device)
     try:
         while len(history) < settings.epochs:
-            start = time.perf_counter()
+            start, lr = time.perf_counter(), optimizer.param_groups[0]["lr"]
             train_loss, train_accuracy = train_epoch(
                 model, batches, optimizer, schedule, machine, settings.label_smoothing, on_step
             )
@@ -155,11 +167,11 @@ def fit(
                 "train_accuracy": train_accuracy,
                 "val_loss": nn.functional.cross_entropy(logits, targets).item(),
                 "val_accuracy": accuracy(logits, targets),
-                "lr": optimizer.param_groups[0]["lr"],
+                "lr": lr,
                 "seconds": seconds,
                 "images_per_second": len(dataset.train) / seconds,
             }
-            if not math.isfinite(train_loss):
+            if not math.isfinite(train_loss + row["val_loss"]):
                 raise LabError(
                     f"The loss is not a number after epoch {row['epoch']}; lower lr={settings.lr}."
                 )
@@ -178,8 +190,8 @@ def fit(
             write_atomic(last, lambda path, state=state: torch.save(state, path))
             if on_epoch:
                 on_epoch(history)
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        if "memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:  # CUDA's own kind is a RuntimeError
+        if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
             raise
         raise LabError(
             f"Out of memory at batch_size={settings.batch_size}; "

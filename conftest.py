@@ -1,0 +1,30 @@
+"""Test settings: nothing is written outside pytest's own folders, and the network is not needed."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Point the notebooks that nbval runs at a fresh run folder and a training of seconds.
+
+    nbval's kernels inherit the environment; papermill's parameters do not reach them.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="lab-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    os.environ["LAB_RUNS_DIR"] = folder.name
+    os.environ["LAB_SET"] = "data=shapes train_size=2000 test_size=500 epochs=2"
+    # The first run reads it; an empty string means data/ only.
+    os.environ.setdefault("LAB_DATA_DIR", "")
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for run folders, with no settings from outside."""
+    monkeypatch.setenv("LAB_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.delenv("LAB_SET", raising=False)
+    return tmp_path / "runs"

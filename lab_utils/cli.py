@@ -1,0 +1,102 @@
+"""The ``lab`` command: parses, calls, prints; everything it does lives in the other modules."""
+
+import argparse
+import os
+import sys
+import time
+
+from lab_utils import LabError
+from lab_utils.run import STEPS, Run
+from lab_utils.runner import execute, list_runs, parse_step, pending, relative
+from lab_utils.settings import load_params, load_settings, parse_assignments
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0 done, 2 for an error, 130 for Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+        return 0
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or error
+        print(f"lab: {name}{reason}; check the disk and the folder's rights.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\nlab: stopped; the same command goes on from the last whole epoch.", file=sys.stderr
+        )
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lab", description="The CIFAR-10 lab.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="execute the six notebooks and write the PDF report")
+    run.add_argument("experiment", nargs="?", default="quick", help="a name from params.yaml")
+    run.add_argument("--name", help="the run folder under runs/ (default: after the experiment)")
+    run.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="change a setting for this run, for example --set epochs=3",
+    )  # fmt: skip
+    run.add_argument(
+        "--from", dest="start", metavar="STEP", help="run this step and all later ones again"
+    )
+    run.set_defaults(command=_run)
+
+    report = commands.add_parser("report", help="write the PDF report of a run again")
+    report.add_argument("name", help="a run; `lab list` shows them")
+    report.set_defaults(command=_report)
+
+    listing = commands.add_parser("list", help="show the runs and the experiments")
+    listing.set_defaults(command=_list)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    started = time.perf_counter()
+    settings = load_settings(options.experiment, **parse_assignments(options.set))
+    start = parse_step(options.start) if options.start else None
+    run = Run.create(settings, options.name)
+    steps = pending(run, start)
+    print(f"{settings.title or settings.experiment}: run folder {relative(run.path)}", flush=True)
+    if not steps:
+        print("Every step is done; `--from 01` runs them again.")
+    elif len(steps) < len(STEPS) and start is None:
+        print(f"Going on with {steps[0]}.", flush=True)
+    # The executed notebooks and the summary below are for people who read logs too.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    execute(run, steps, say=lambda line: print(line, flush=True))
+    _report(argparse.Namespace(name=run.name))
+    metrics = run.read_json("metrics.json")
+    warning = "" if metrics["data_is_cifar10"] else f" (data: {metrics['data']}, NOT CIFAR-10)"
+    print(
+        f"test accuracy {metrics['test_accuracy']:.2%}{warning}, "
+        f"wall time {time.perf_counter() - started:.0f} s"
+    )
+
+
+def _report(options: argparse.Namespace) -> None:
+    from lab_utils.report import build  # Typst is loaded only where a report is made
+
+    started = time.perf_counter()
+    path = build(Run.load(options.name))
+    print(f"report {relative(path)} ({time.perf_counter() - started:.1f} s)", flush=True)
+
+
+def _list(options: argparse.Namespace) -> None:
+    rows = list_runs()
+    if rows:
+        columns = list(rows[0] if len(rows) == 1 else max(rows, key=len))
+        cells = [columns, *([row.get(column, "") for column in columns] for row in rows)]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+        for line in cells:
+            padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+            print("  ".join(padded).rstrip())
+    else:
+        print("No runs yet; `lab run` makes one.")
+    print(f"\nexperiments: {', '.join(load_params()['experiments'])}")

@@ -1,0 +1,190 @@
+"""Notebook 04 in words: why each hyperparameter has its value, and what the curves say."""
+
+from math import sqrt
+
+from lab_utils.checkpoints import Row
+from lab_utils.data import Dataset
+from lab_utils.hardware import Machine
+from lab_utils.settings import Settings
+
+# Above this gap (train minus validation accuracy) the model has learned its images by heart; below
+# this training accuracy it has not even learned those.
+GAP_LIMIT = 0.10
+TRAIN_LIMIT = 0.75
+
+
+def hyperparameters(
+    settings: Settings, dataset: Dataset, machine: Machine, steps_per_epoch: int
+) -> list[dict[str, str]]:
+    """``name``, ``value`` and ``reason`` of everything that decides how the training goes."""
+    s, steps = settings, steps_per_epoch
+    smoothing = (
+        f"Each target keeps {1 - s.label_smoothing:.0%} and shares the rest among all classes, "
+        "which holds back overconfident predictions."
+        if s.label_smoothing
+        else "Off: the loss is the plain cross-entropy, comparable between experiments."
+    )
+    decay = (
+        "Pulls every weight towards zero at each step, so that none grows without need."
+        if s.weight_decay
+        else "Off: in a training of this length augmentation does more against overfitting."
+    )
+    length = (
+        "Enough to see it learn within a lesson; more would raise the accuracy further."
+        if s.epochs <= 10
+        else "Enough for the validation curve to level off."
+    )
+    error = 0.5 / sqrt(len(dataset.val))
+    rows = [
+        (
+            "loss",
+            "cross-entropy",
+            "The negative logarithm of the probability given to the true class: large when the "
+            "model is sure and wrong, and smooth enough to differentiate.",
+        ),
+        ("label_smoothing", f"{s.label_smoothing:g}", smoothing),
+        ("optimizer", s.optimizer, _optimizer_reason(s)),
+        ("lr", f"{s.lr:g}", _lr_reason(s)),
+        ("schedule", s.schedule, _schedule_reason(s)),
+        (
+            "batch_size",
+            f"{s.batch_size}",
+            f"{steps:,} steps an epoch. A larger batch keeps the hardware busier and its gradient "
+            "is less noisy, but an epoch has fewer steps.",
+        ),
+        ("epochs", f"{s.epochs}", f"{s.epochs * steps:,} steps in all. {length}"),
+        ("weight_decay", f"{s.weight_decay:g}", decay),
+        (
+            "augmentation",
+            _augmentation(s),
+            "The model sees each image in many variants that keep its class, so it is harder to "
+            "learn by heart."
+            if s.flip or s.crop_padding or s.cutout
+            else "Off: every epoch shows the same pixels.",
+        ),
+        (
+            "val_fraction",
+            f"{s.val_fraction:g}",
+            f"{len(dataset.val):,} images are held out to choose the best epoch; accuracy on them "
+            f"has a standard error of at most {error:.1%}.",
+        ),
+        (
+            "seed",
+            f"{s.seed}",
+            "Fixes the initial weights, the order of the images, their augmentation and dropout: "
+            "the same seed gives the same run on the same machine.",
+        ),
+        ("precision", machine.precision, f"Of the matrix products: {machine.precision_reason}."),
+    ]
+    return [{"name": name, "value": value, "reason": reason} for name, value, reason in rows]
+
+
+def _optimizer_reason(s: Settings) -> str:
+    if s.optimizer == "sgd":
+        if not s.momentum:
+            return "Steps straight down the gradient: the simplest rule, and sensitive to lr."
+        return (
+            f"Averages the gradient over about {1 / (1 - s.momentum):.0f} steps (Nesterov momentum "
+            f"{s.momentum:g}): steadier than plain SGD, with one setting more to tune."
+        )
+    adam = "Scales the step of each weight by the recent size of its gradient, so that one "
+    adam += "learning rate suits all layers."
+    if s.optimizer == "adamw":
+        adam += " Weight decay acts on the weights themselves, not through that scaling."
+    return adam
+
+
+def _lr_reason(s: Settings) -> str:
+    if s.optimizer == "sgd":
+        return "The size of a step along the gradient; for SGD on images 0.01 to 0.1 is usual."
+    ratio = s.lr / 1e-3
+    if abs(ratio - 1) < 0.01:
+        return "The usual value for Adam."
+    if ratio < 1:
+        return f"{ratio:.2g} times Adam's usual 0.001: steadier, but it takes more epochs."
+    if s.schedule == "one_cycle":
+        return (
+            f"{ratio:.2g} times Adam's usual 0.001, and only at the peak: the schedule starts at "
+            "1/25 of it and ends near zero."
+        )
+    return f"{ratio:.2g} times Adam's usual 0.001: faster at first, with a risk of instability."
+
+
+def _schedule_reason(s: Settings) -> str:
+    if s.schedule == "one_cycle":
+        return (
+            f"Rises over the first {s.warmup_fraction:.0%} of the steps, while gradients are large "
+            "and erratic, then falls to almost zero so that the weights settle: few epochs go far."
+        )
+    if s.schedule == "cosine":
+        return "Falls along half a cosine: a long stretch of large steps, then ever smaller ones."
+    if s.schedule == "step" and s.step_size < s.epochs:
+        return (
+            f"Large steps first; times {s.gamma:g} after every {s.step_size} epochs, so that the "
+            "weights settle."
+        )
+    if s.schedule == "step":
+        return (
+            f"Times {s.gamma:g} after {s.step_size} epochs, which this run of {s.epochs} does not "
+            "go beyond: here the learning rate stays constant."
+        )
+    return "The same from first to last step: simple, but the last epochs stay noisy."
+
+
+def _augmentation(s: Settings) -> str:
+    parts = [
+        "flip" if s.flip else "",
+        f"crop padding {s.crop_padding}" if s.crop_padding else "",
+        f"cutout {s.cutout}" if s.cutout else "",
+    ]
+    return ", ".join(part for part in parts if part) or "none"
+
+
+def verdict(train_accuracy: float, val_accuracy: float) -> tuple[str, str]:
+    """``underfitting``, ``balanced`` or ``overfitting``, and the reason as a sentence.
+
+    Both accuracies must be measured alike: the same weights, evaluation mode, no augmentation.
+    """
+    gap = train_accuracy - val_accuracy
+    numbers = (
+        f"the model gets {train_accuracy:.1%} of training images and {val_accuracy:.1%} of "
+        f"validation images right, a gap of {100 * gap:.1f} percentage points"
+    )
+    limits = f"(limits of this lab: a gap of {100 * GAP_LIMIT:.0f} points, {TRAIN_LIMIT:.0%})."
+    if gap > GAP_LIMIT:
+        return "overfitting", f"Overfitting: {numbers}, more than new images should cost {limits}"
+    if train_accuracy < TRAIN_LIMIT:
+        return (
+            "underfitting",
+            f"Underfitting: {numbers}; it has not learned even its training images {limits}",
+        )
+    return (
+        "balanced",
+        f"Balanced: {numbers}; most of its errors are not a matter of memory {limits}",
+    )
+
+
+def schedule_effect(history: list[Row], rates: list[float]) -> str:
+    """What happened once the learning rate had fallen below half its peak, as a sentence or two.
+
+    ``rates`` is the learning rate of every step of the training.
+    """
+    if min(rates) == max(rates):
+        return "The learning rate was constant throughout, so there is no effect of it to read."
+    steps = len(rates) // len(history)
+    means = [sum(rates[i : i + steps]) / steps for i in range(0, len(rates), steps)]
+    peak = means.index(max(means))
+    late = [i for i, mean in enumerate(means) if i > peak and mean < max(rates) / 2]
+    if not late:
+        return (
+            "No epoch ran mostly below half the peak learning rate, so its effect is not visible."
+        )
+    before, after = history[late[0] - 1], history[-1]
+    gain = after["val_accuracy"] - before["val_accuracy"]
+    share = len(late) / len(history)
+    return (
+        f"In the last {len(late)} of {len(history)} epochs ({share:.0%}) the learning rate was "
+        f"below half its peak. Over them validation loss went from {before['val_loss']:.3f} to "
+        f"{after['val_loss']:.3f} and validation accuracy from {before['val_accuracy']:.1%} to "
+        f"{after['val_accuracy']:.1%} ({100 * gain:+.1f} points)."
+    )

@@ -1,0 +1,204 @@
+"""Run folder to PDF: copies what the report reads into one folder and has Typst compile it.
+
+The text and the layout are in ``report/``; the numbers are read there from the run's files. Typst
+reads only below one root, and a run may lie on another drive than the project, so both meet in a
+temporary folder: ``report/`` beside ``run/`` (the files of finished steps) and ``code/`` (the
+definitions that appendix A prints). Names and settings go in as JSON strings, never as markup.
+"""
+
+import ast
+import json
+import re
+import shutil
+import tempfile
+from collections import defaultdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import typst
+
+from lab_utils import LabError
+from lab_utils.run import STEPS, Run, read_json, write_atomic
+from lab_utils.settings import load_params, project_root
+
+_FILES = {
+    "01_setup": ("hardware.json",),
+    "02_data": ("data.json",),
+    "03_model": ("model.json",),
+    "04_training": ("history.csv", "training.json"),
+    "05_evaluation": ("evaluation.json", "metrics.json"),
+    "06_deployment": ("deployment.json",),
+}
+_CODE = {  # what appendix A prints; the run's own model is added
+    "training.py": ("train_epoch", "fit"),
+    "batches.py": ("normalize", "windows", "flip_some", "Batches"),
+    "evaluation.py": ("accuracy", "wilson_interval", "reliability"),
+}
+
+
+def build(run: Run, output: Path | None = None) -> Path:
+    """Write the report of ``run`` to ``output`` (default ``report.pdf`` in the run); return it.
+
+    A run whose later steps are missing gets a report that says so. The same run, with the same
+    runs beside it, gives the same bytes. Raises LabError where no step has finished, or a file,
+    figure or reference is missing.
+    """
+    manifest = run.manifest
+    done = [step for step in STEPS if manifest.get(step, {}).get("status") == "done"]
+    if not done:
+        raise LabError(f"Run {run.name!r} has no finished step to report on: run 01_setup first.")
+    ended = max(
+        datetime.fromisoformat(manifest[step]["started"])
+        + timedelta(seconds=int(manifest[step]["seconds"]))
+        for step in done
+    )
+    with tempfile.TemporaryDirectory(prefix="lab-report-", ignore_cleanup_errors=True) as folder:
+        root = Path(folder).resolve()
+        inputs = _stage(run, done, root)
+        inputs["ended"] = f"{ended:%Y-%m-%d %H:%M}"
+        pdf = _compile(root, inputs, ended)
+    output = Path(output) if output else run.file("report.pdf")
+    write_atomic(output, lambda path: path.write_bytes(pdf))
+    return output
+
+
+def _stage(run: Run, done: list[str], root: Path) -> dict[str, Any]:
+    """Fill ``root`` with all that Typst reads; return what it gets as values."""
+    source = project_root() / "report"
+    if not (source / "report.typ").is_file():
+        raise LabError(f"{source / 'report.typ'} is missing; restore it from the lab.")
+    shutil.copytree(source, root / "report", ignore=shutil.ignore_patterns("*.pdf"))
+    (root / "run").mkdir()
+    files = [name for step in done for name in _FILES[step]]
+    for name in files:
+        if not run.file(name).is_file():
+            step = next(step for step in done if name in _FILES[step])
+            raise LabError(f"{run.file(name)} is missing; run {step} again.")
+        shutil.copyfile(run.file(name), root / "run" / name)
+    listed = run.read_json("figures.json") if run.file("figures.json").is_file() else {}
+    figures = {name: figure for name, figure in listed.items() if figure["step"] in done}
+    for name, figure in figures.items():
+        if not run.file(figure["file"]).is_file():
+            raise LabError(
+                f"Figure {name!r} of run {run.name!r} is missing ({figure['file']}); "
+                f"run {figure['step']} again."
+            )
+        copy = root / "run" / figure["file"]
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(run.file(figure["file"]), copy)
+    return {
+        "about": {key: str(value) for key, value in (load_params().get("report") or {}).items()},
+        "run": run.name,
+        "settings": run.settings.model_dump(),
+        "manifest": run.manifest,
+        "done": done,
+        "missing": [step for step in STEPS if step not in done],
+        "files": files,
+        "figures": figures,
+        "experiments": _experiments(run) if "05_evaluation" in done else [],
+        "code": _code(run.settings.model, root / "code"),
+    }
+
+
+def _code(model: str, folder: Path) -> list[dict[str, Any]]:
+    """Copy the definitions that appendix A prints to ``folder``; their files, names and lines."""
+    folder.mkdir()
+    listings = []
+    wanted = {"models.py": (model.replace("_standard", ""),), **_CODE}
+    for file, names in wanted.items():
+        text = (Path(__file__).parent / file).read_text(encoding="utf-8")
+        lines = text.splitlines()
+        for node in ast.parse(text).body:
+            name = getattr(node, "name", "")
+            if name.lower() not in (n.lower() for n in names):
+                continue
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            copy = f"{len(listings):02d}.py"
+            part = "\n".join(lines[first - 1 : node.end_lineno])
+            (folder / copy).write_text(part, encoding="utf-8")
+            listings.append({"file": file, "name": name, "line": first, "copy": copy})
+    return listings
+
+
+def _experiments(run: Run) -> list[dict[str, Any]]:
+    """Tested runs beside ``run`` on the same data: one row per experiment, seeds taken together."""
+    data = run.manifest["05_evaluation"].get("data", {}).get("fingerprint")
+    groups: dict[str, list[tuple[Run, dict[str, Any]]]] = defaultdict(list)
+    for folder in sorted(run.path.parent.iterdir()):
+        try:
+            other = run if folder == run.path else Run.load(folder.name)
+            used = other.manifest.get("05_evaluation", {}).get("data", {}).get("fingerprint")
+            if other.path.parent != run.path.parent or not other.done("05_evaluation"):
+                continue
+            if used != data:
+                continue
+            settings = other.settings.model_dump(exclude={"seed", "title"})
+            groups[json.dumps(settings)].append((other, read_json(other.path / "metrics.json")))
+        except (LabError, KeyError):
+            continue  # not a run, or a damaged one: it has no figures to compare with
+    settings = {key: json.loads(key) for key in groups}
+    rows = []
+    for key, members in groups.items():
+        same = [s for s in settings.values() if s["experiment"] == settings[key]["experiment"]]
+        differs = [k for k in settings[key] if any(s[k] != settings[key][k] for s in same)]
+        results = [metrics for _, metrics in members]
+        accuracies = [m["test_accuracy"] for m in results]
+        low, high = results[0]["test_accuracy_low"], results[0]["test_accuracy_high"]
+        if len(results) > 1:
+            from scipy.stats import t  # slow to load, and rarely needed
+
+            half = float(t.ppf(0.975, len(results) - 1)) * stdev(accuracies) / len(results) ** 0.5
+            low, high = mean(accuracies) - half, mean(accuracies) + half
+        rows.append(
+            {
+                "experiment": settings[key]["experiment"],
+                "changed": ", ".join(f"{k}={settings[key][k]}" for k in differs),
+                "model": settings[key]["model"],
+                "seeds": len(results),
+                "accuracy": mean(accuracies),
+                "low": max(low, 0.0),
+                "high": min(high, 1.0),
+                "loss": mean(m["test_loss"] for m in results),
+                "seconds": mean(m["train_seconds"] for m in results),
+                "this": any(other is run for other, _ in members),
+            }
+        )
+    return sorted(rows, key=lambda row: -row["accuracy"])
+
+
+def _compile(root: Path, inputs: dict[str, Any], ended: datetime) -> bytes:
+    """The PDF, with the fonts inside Typst, and the system's only where those lack a character."""
+    missing = ""
+    for attempt in range(9):
+        values = json.dumps(inputs | {"no_glyph": missing}, ensure_ascii=False)
+        try:
+            return typst.compile(
+                root / "report" / "report.typ",
+                root=root,
+                ignore_system_fonts=attempt == 0,
+                sys_inputs={"lab": values},
+                pdf_standards=["ua-1"],
+                timestamp=ended,
+            )
+        except typst.TypstError as error:
+            lacking = re.findall(r'the text `"(.+?)"` could not be', error.diagnostic)
+            if not lacking or attempt == 8:
+                raise LabError(_explain(error)) from None
+            if attempt > 0:
+                missing += "".join(lacking)
+    raise AssertionError("unreachable")
+
+
+def _explain(error: typst.TypstError) -> str:
+    """One sentence of what Typst says: what is wrong, where, and what mends it."""
+    where = re.search(r"┌─ (\S+?):(\d+)", error.diagnostic)
+    file, line = where.groups() if where else ("report/report.typ", "1")
+    file = file.replace("\\", "/").removeprefix("/")
+    label = re.search(r"label `<(.+?)>` does not exist", error.message)
+    if label:
+        return f"The report refers to {label[1]!r}, which it does not have; mend {file}:{line}."
+    if file.startswith("run/"):
+        return f"{file.removeprefix('run/')} of this run is damaged ({error.message}); run that step again."
+    return f"The report cannot be made: {error.message}; mend {file}, line {line}."

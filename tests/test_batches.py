@@ -1,0 +1,114 @@
+"""Each augmentation against torchvision's definition of it; normalisation against NumPy."""
+
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms.v2 import functional as tv
+
+from lab_utils import LabError
+from lab_utils.batches import Augmentation, Batches, cut_out, flip_some, normalize, windows
+from lab_utils.data import Split
+
+MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
+
+
+@pytest.fixture
+def split(images):
+    return Split(images, torch.arange(40))
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_normalisation_is_numpys(images):
+    x = images.numpy().astype(np.float64) / 255
+    expected = (x - np.reshape(MEAN, (1, 3, 1, 1))) / np.reshape(STD, (1, 3, 1, 1))
+    np.testing.assert_allclose(normalize(images, MEAN, STD).numpy(), expected, atol=1e-6)
+
+
+def test_every_window_is_torchvisions_pad_then_crop(images):
+    padded = tv.pad(images, [4])
+    all_windows = windows(images, 4)
+    assert all_windows.shape == (40, 9, 9, 3, 32, 32)
+    for top in range(9):
+        for left in range(9):
+            expected = tv.crop(padded, top, left, 32, 32)
+            assert torch.equal(all_windows[:, top, left], expected)
+
+
+def test_flip_is_torchvisions_horizontal_flip(images):
+    flips = torch.arange(40) % 3 == 0
+    flipped = flip_some(images, flips)
+    assert torch.equal(flipped[flips], tv.horizontal_flip(images[flips]))
+    assert torch.equal(flipped[~flips], images[~flips])
+
+
+@pytest.mark.parametrize("centre", [(16, 16), (0, 0), (31, 2)])
+def test_cutout_is_torchvisions_erase_clipped_at_the_border(images, centre):
+    side = 8
+    inputs = normalize(images, MEAN, STD)
+    got = cut_out(inputs, torch.tensor([centre] * 40), side)
+    top, left = max(0, centre[0] - 4), max(0, centre[1] - 4)
+    height, width = min(32, centre[0] + 4) - top, min(32, centre[1] + 4) - left
+    expected = tv.erase(inputs, top, left, height, width, torch.zeros(3, 1, 1))
+    assert torch.equal(got, expected)
+
+
+def test_a_training_epoch_has_every_image_once(split):
+    batches = Batches(split, 16, MEAN, STD, generator=generator())
+    sizes, targets = zip(*((len(y), y) for _, y in batches), strict=True)
+    assert sizes == (16, 16, 8)
+    assert len(batches) == 3
+    assert sorted(torch.cat(targets).tolist()) == list(range(40))
+
+
+def test_each_training_image_is_one_of_random_crops_outcomes(split):
+    augmentation = Augmentation(flip=True, crop_padding=2)
+    batches = Batches(split, 40, (0.0,) * 3, (1 / 255,) * 3, "cpu", augmentation, generator())
+    inputs, targets = next(iter(batches))
+    for image, target in zip(inputs.round().to(torch.uint8), targets, strict=True):
+        crops = windows(split.images[target : target + 1], 2)[0].flatten(0, 1)
+        outcomes = torch.cat([crops, crops.flip(-1)])
+        assert (outcomes == image).flatten(1).all(1).any()
+
+
+def test_offsets_and_flips_are_uniform():
+    # A single pixel at a known place tells which crop and which side was drawn.
+    image = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    image[0, :, 16, 10] = 255
+    split = Split(image.expand(9000, -1, -1, -1), torch.zeros(9000, dtype=torch.int64))
+    augmentation = Augmentation(flip=True, crop_padding=1)
+    batches = Batches(split, 9000, (0.0,) * 3, (1.0,) * 3, "cpu", augmentation, generator())
+    places = next(iter(batches))[0][:, 0].flatten(1).argmax(1)
+    counts = places.bincount()
+    assert (counts > 0).sum() == 18  # 3 x 3 offsets, two sides
+    assert counts[counts > 0].min() > 400  # 500 expected of each
+    assert counts.max() < 600
+
+
+def test_without_a_generator_images_come_in_order_and_unchanged(split):
+    batches = Batches(split, 7, MEAN, STD, augmentation=Augmentation(True, 4, 8))
+    inputs = torch.cat([x for x, _ in batches])
+    assert torch.equal(inputs, normalize(split.images, MEAN, STD))
+    assert inputs.dtype == torch.float32
+
+
+def test_the_order_follows_from_the_generators_state(split):
+    batches = Batches(split, 16, MEAN, STD, "cpu", Augmentation(True, 4, 6), generator())
+    state = batches.generator.get_state()
+    first = torch.cat([x for x, _ in batches])
+    second = torch.cat([x for x, _ in batches])
+    batches.generator.set_state(state)
+    assert torch.equal(first, torch.cat([x for x, _ in batches]))
+    assert not torch.equal(first, second)
+
+
+def test_a_batch_larger_than_the_data_is_refused(split):
+    with pytest.raises(LabError, match="batch_size=41 is larger than the 40"):
+        Batches(split, 41, MEAN, STD, generator=generator())

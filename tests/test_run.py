@@ -1,0 +1,141 @@
+"""The run folder: whole files or none, steps in order, settings and data that belong together."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from lab_utils import LabError
+from lab_utils.run import Run, open_run, write_atomic, write_json
+from lab_utils.settings import load_settings
+
+
+@pytest.fixture
+def run(runs):
+    return Run.create(load_settings("smoke"))
+
+
+def test_json_holds_no_nan_or_infinity(tmp_path):
+    write_json(tmp_path / "a.json", {"x": float("nan"), "y": [np.inf, np.float32(0.5)], "z": 1})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": None, "y": [None, 0.5], "z": 1}
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, 1)
+
+    def no_space(_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(LabError, match=r"a\.json: No space left on device"):
+        write_atomic(path, no_space)
+    assert path.read_text() == "1\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX signal")
+def test_kill_9_during_writes_leaves_a_whole_file(tmp_path):
+    path = tmp_path / "a.json"
+    code = (
+        "from pathlib import Path; from lab_utils.run import write_json\n"
+        f"path = Path({str(path)!r})\n"
+        "n = 0\n"
+        "while True:\n"
+        "    n += 1\n"
+        "    write_json(path, [n] * 200_000)\n"
+    )
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", code])
+        while not path.exists():
+            time.sleep(0.05)
+        time.sleep(0.3)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        values = json.loads(path.read_text())
+        assert len(values) == 200_000
+        assert len(set(values)) == 1
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_folder_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(LabError, match="Permission denied"):
+        write_json(tmp_path / "sub" / "a.json", 1)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LabError, match="file"):
+        write_json(tmp_path / "file" / "a.json", 1)
+
+
+def test_a_run_of_other_settings_is_refused_and_the_difference_named(run):
+    with pytest.raises(LabError, match="epochs=2, not 3"):
+        Run.create(load_settings("smoke", epochs=3), run.name)
+
+
+def test_a_named_run_keeps_its_settings_when_a_notebook_opens_it(runs):
+    Run.create(load_settings("smoke", epochs=3), "mine")
+    assert open_run("01_setup", "smoke", "mine").settings.epochs == 3
+    with pytest.raises(LabError, match="epochs=3, not 4"):
+        open_run("01_setup", "smoke", "mine", epochs=4)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a\\b"])
+def test_a_run_name_cannot_leave_the_runs_folder(runs, name):
+    if name == "":
+        assert Run.create(load_settings("smoke"), name).name == "smoke"
+    else:
+        with pytest.raises(LabError, match="cannot name a run"):
+            Run.create(load_settings("smoke"), name)
+
+
+def test_a_missing_predecessor_is_named(runs):
+    with pytest.raises(LabError, match="run 04_training first"):
+        open_run("05_evaluation", "smoke")
+
+
+def test_a_step_is_done_only_after_finish(run):
+    run.begin("01_setup")
+    assert not run.done("01_setup")
+    run.finish("01_setup")
+    assert run.done("01_setup")
+    entry = run.manifest["01_setup"]
+    assert entry["seed"] == 42
+    assert entry["seconds"] >= 0
+    assert entry["peak_memory_mb"] > 1
+    assert entry["versions"]["torch"]
+
+
+def test_training_again_voids_what_was_computed_from_the_old_weights(run):
+    for step in ("01_setup", "04_training", "05_evaluation", "06_deployment"):
+        run.begin(step)
+        run.finish(step)
+    run.begin("04_training")
+    assert run.done("01_setup")
+    assert not run.done("05_evaluation")
+    assert not run.done("06_deployment")
+
+
+def test_steps_of_one_run_must_use_the_same_data(run):
+    run.begin("02_data")
+    run.use_data("02_data", "shapes", "aaaa")
+    run.begin("04_training")
+    with pytest.raises(LabError, match=r"02_data .* other data"):
+        run.use_data("04_training", "cifar10", "bbbb")
+
+
+def test_damaged_settings_are_named_with_the_mend(run):
+    run.file("settings.yaml").write_text("experiment: [")
+    with pytest.raises(LabError, match=r"settings\.yaml is damaged"):
+        Run.load(run.name)
+
+
+def test_an_unknown_run_is_named(runs):
+    with pytest.raises(LabError, match="'nothing'"):
+        Run.load("nothing")

@@ -1,0 +1,70 @@
+"""What params.yaml, LAB_SET and --set may say, and how a mistake is answered."""
+
+import pytest
+
+from lab_utils import LabError
+from lab_utils.settings import default_name, load_params, load_settings, parse_assignments
+
+
+@pytest.fixture(autouse=True)
+def _no_outside_settings(monkeypatch):
+    monkeypatch.delenv("LAB_SET", raising=False)
+
+
+@pytest.mark.parametrize("experiment", load_params()["experiments"])
+def test_every_experiment_of_params_yaml_is_valid(experiment):
+    assert load_settings(experiment).experiment == experiment
+
+
+def test_overrides_win_over_lab_set_which_wins_over_params_yaml(monkeypatch):
+    monkeypatch.setenv("LAB_SET", "epochs=7 batch_size=32")
+    settings = load_settings("quick", epochs=3)
+    assert (settings.epochs, settings.batch_size) == (3, 32)
+
+
+def test_an_override_of_none_keeps_the_value():
+    assert load_settings("quick", epochs=None) == load_settings("quick")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"epoch": 3}, ["'epoch'", "did you mean 'epochs'"]),
+        ({"experiment_": 1}, ["experiment_"]),
+        ({"epochs": 0}, ["epochs=0", "greater than or equal to 1"]),
+        ({"epochs": 2.5}, ["epochs=2.5", "integer"]),
+        ({"lr": "fast"}, ["lr='fast'", "number"]),
+        ({"data": "mnist"}, ["data='mnist'", "'cifar10'"]),
+        ({"val_fraction": 1.0}, ["val_fraction=1.0", "less than 1"]),
+        ({"model": "resnet999"}, ["resnet999", "simplecnn"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_the_mend(overrides, words):
+    with pytest.raises(LabError) as caught:
+        load_settings("quick", **overrides)
+    assert all(word in str(caught.value) for word in words)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_experiment_lists_the_known_ones():
+    with pytest.raises(LabError, match=r"'quack'.*quick"):
+        load_settings("quack")
+
+
+def test_set_reads_yaml_values_and_scientific_notation():
+    values = parse_assignments(["epochs=3", "flip=false", "lr=1e-3"])
+    settings = load_settings("quick", **values)
+    assert (settings.epochs, settings.flip, settings.lr) == (3, False, 1e-3)
+
+
+@pytest.mark.parametrize("item", ["epochs", "=3", "epochs 3"])
+def test_set_without_key_or_equals_is_refused(item):
+    with pytest.raises(LabError, match="key=value"):
+        parse_assignments([item])
+
+
+def test_different_settings_never_share_a_default_folder():
+    assert default_name(load_settings("quick")) == "quick"
+    assert default_name(load_settings("quick", epochs=5)) == "quick"  # as in params.yaml
+    assert default_name(load_settings("quick", epochs=3)) == "quick-epochs=3"
+    assert "/" not in default_name(load_settings("quick", data="folder", data_folder="a/b"))
