@@ -78,11 +78,11 @@ def read_history(path: Path) -> list[Row]:
 
 def rng_state(device: torch.device) -> dict[str, Tensor]:
     """The state of every random generator that training on ``device`` draws from."""
-    state = {"cpu": torch.getrng_state()}
+    state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
-        state["cuda"] = torch.cuda.getrng_state()
+        state["cuda"] = torch.cuda.get_rng_state()
     elif device.type == "mps":
-        state["mps"] = torch.mps.getrng_state()
+        state["mps"] = torch.mps.get_rng_state()
     return state
 
 

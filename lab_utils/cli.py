@@ -100,3 +100,7 @@ def _list(options: argparse.Namespace) -> None:
     else:
         print("No runs yet; `lab run` makes one.")
     print(f"\nexperiments: {', '.join(load_params()['experiments'])}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,11 +1,13 @@
 """Notebook 01: what this machine has, which device and precision suit it, and how fast it is."""
 
+import copy
 import os
 import platform
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -16,9 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from lab_utils import LabError
+from lab_utils.run import Run
 from lab_utils.settings import Settings, project_root
 
 GB = 1e9
+# Float32 gives about 1e-6; tensor cores that round to TF32 about 1e-3; a wrong result, near 1.
+GRADIENT_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -91,23 +96,43 @@ def _bfloat16_hardware(device: str) -> tuple[bool, str]:
     return False, "the CPU has no bfloat16 hardware (AVX512_BF16 or AMX_BF16)"
 
 
-def agrees_with_cpu(machine: Machine, model: nn.Module, inputs: Tensor, targets: Tensor) -> float:
-    """Largest difference of one float32 loss and gradient between the device and the CPU.
+def on_cpu(settings: Settings, reason: str) -> Machine:
+    """The CPU in the precision that suits it, for ``reason``, whatever else is on the machine."""
+    precision = "float32" if settings.precision == "float32" else "auto"
+    cpu = choose(settings.model_copy(update={"device": "cpu", "precision": precision}))
+    return replace(cpu, device_reason=reason)
 
-    ``inputs`` is (B, C, H, W) float32, ``targets`` (B,) int64; the model comes back as it was.
-    A wrong backend (it has happened on MPS) shows here before it spoils a training.
+
+def machine_for(run: Run) -> Machine:
+    """``choose`` for a run, but the CPU where its 01_setup found that device computing wrongly."""
+    machine = choose(run.settings)
+    if run.done("01_setup"):
+        found = run.read_json("hardware.json")
+        if found.get("rejected_device") == machine.device.type:
+            return on_cpu(run.settings, found["device_reason"])
+    return machine
+
+
+def gradient_difference(
+    machine: Machine, model: nn.Module, inputs: Tensor, targets: Tensor
+) -> float:
+    """How far one float32 gradient on the device is from the same in float64 on the CPU.
+
+    The length of the difference over the length of the gradient; for the loss likewise, and the
+    larger of the two is returned. ``inputs`` is (B, C, H, W), ``targets`` (B,) int64; ``model``
+    stays as it is. A wrong backend (it has happened on MPS) shows here before it spoils a training.
     """
     results = []
-    training, home = model.training, next(model.parameters()).device
-    model.eval()
-    for device in ("cpu", machine.device):
-        model.to(device).zero_grad()
-        loss = nn.functional.cross_entropy(model(inputs.to(device)), targets.to(device))
+    for device, dtype in (("cpu", torch.float64), (machine.device, torch.float32)):
+        copied = copy.deepcopy(model).eval().to(device, dtype, memory_format=torch.channels_last)
+        loss = nn.functional.cross_entropy(copied(inputs.to(device, dtype)), targets.to(device))
         loss.backward()
-        grads = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
-        results.append(torch.cat([loss.detach().view(1), *grads]).cpu())
-    model.to(home).train(training).zero_grad()
-    return (results[0] - results[1]).abs().max().item()
+        gradient = torch.cat([p.grad.flatten() for p in copied.parameters() if p.requires_grad])
+        results.append([value.detach().cpu().double() for value in (loss, gradient)])
+    differences = [
+        (found - exact).norm() / exact.norm() for exact, found in zip(*results, strict=True)
+    ]
+    return torch.stack(differences).max().item()  # unlike Python's max it keeps NaN
 
 
 def describe() -> dict[str, Any]:
@@ -181,15 +206,23 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def matmul_gflops(
-    machine: Machine, dtype: torch.dtype, size: int = 2048, repeats: int = 5
-) -> float:
-    """Median rate of a square matrix product in GFLOP/s (2 size^3 operations each)."""
-    a = torch.randn(size, size, device=machine.device).to(dtype)
-    seconds = []
-    for _ in range(repeats + 1):
+def median_seconds(action: Callable[[], Any], machine: Machine, budget: float = 1.0) -> float:
+    """Median seconds of ``action()``, called for ``budget`` seconds, and 3 times at the least.
+
+    One call before them is not counted: it allocates memory and chooses algorithms.
+    """
+    action()
+    synchronize(machine.device)
+    seconds: list[float] = []
+    while len(seconds) < 3 or sum(seconds) < budget:
         start = time.perf_counter()
-        a @ a
+        action()
         synchronize(machine.device)
         seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / median(seconds[1:]) / 1e9
+    return median(seconds)
+
+
+def matmul_gflops(machine: Machine, dtype: torch.dtype, size: int = 2048) -> float:
+    """Median rate of a square matrix product in GFLOP/s (2 size^3 operations each)."""
+    a = torch.randn(size, size, device=machine.device).to(dtype)
+    return 2 * size**3 / median_seconds(lambda: a @ a, machine, budget=0.5) / 1e9

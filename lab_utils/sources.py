@@ -50,6 +50,23 @@ def read(name: str, split: str, settings: Settings) -> Images:
     return _folder(split, settings)
 
 
+def outlook(settings: Settings) -> tuple[str, int]:
+    """Where the training images will come from, and how many there are; nothing is read for it."""
+    if settings.data == "folder":
+        files = (_root(settings) / "train").rglob("*")
+        found = sum(path.suffix.lower() in _SUFFIXES for path in files)
+        return "the image files of data_folder", settings.train_size or found
+    if settings.data == "shapes":
+        return "the lab itself, which draws them", settings.train_size or _SHAPES["train"][0]
+    names = ("the folder that LAB_DATA_DIR names", "the project's folder data/")
+    here = [(place / _CIFAR_FOLDER).is_dir() for place in _places()]
+    where = dict(zip(here[::-1], names[::-1][: len(here)], strict=True)).get(True)
+    download = "a download of 170 MB, once, into the project's folder data/"
+    if settings.data == "auto":
+        download += "; without a network the lab draws images of its own, 'shapes'"
+    return where or download, settings.train_size or 50_000
+
+
 def resolve_auto() -> tuple[str, str]:
     """What ``data: auto`` means here: ``("cifar10", "")``, or ``("shapes", why)``.
 
@@ -179,12 +196,16 @@ def _shapes(split: str) -> Images:
     return Images(pixels, targets, shapes.CLASSES)
 
 
-def _folder(split: str, settings: Settings) -> Images:
-    """Every image of ``<data_folder>/<split>/<class>/``, as squares of ``image_size`` pixels."""
+def _root(settings: Settings) -> Path:
+    """The folder that ``data_folder`` names; a relative one is seen from the project's folder."""
     if not settings.data_folder:
         raise LabError("data=folder needs data_folder=PATH, which holds train/ and test/.")
-    root = Path(settings.data_folder).expanduser()
-    root = root if root.is_absolute() else project_root() / root
+    return project_root() / Path(settings.data_folder).expanduser()
+
+
+def _folder(split: str, settings: Settings) -> Images:
+    """Every image of ``<data_folder>/<split>/<class>/``, as squares of ``image_size`` pixels."""
+    root = _root(settings)
     classes = {}
     for part in ("train", "test"):
         if not (root / part).is_dir():

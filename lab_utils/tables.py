@@ -42,4 +42,4 @@ class Table:
 
 
 def _text(value: Any, form: str) -> str:
-    return "–" if value is None else format(value, form)
+    return "-" if value is None else format(value, form)

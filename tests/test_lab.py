@@ -1,0 +1,231 @@
+"""The whole line: notebooks, run folder, PDF, command line; killed and continued."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pypdf import PdfReader
+
+from lab_utils.cli import main
+from lab_utils.run import STEPS
+from lab_utils.settings import project_root
+
+SMALL = ["--set", "data=shapes", "train_size=2000", "test_size=500", "epochs=2"]
+
+
+def lab(*words, runs, **options):
+    """The ``lab`` command in a process of its own; its run folders go to ``runs``."""
+    environment = os.environ | {"LAB_RUNS_DIR": str(runs), "LAB_SET": ""}
+    command = [sys.executable, "-m", "lab_utils.cli", *words]
+    return subprocess.run(
+        command, env=environment, cwd=project_root(), capture_output=True, text=True, **options
+    )
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """One headless smoke run, shared: the finished process and its run folder."""
+    runs = tmp_path_factory.mktemp("runs")
+    done = lab("run", "smoke", runs=runs)
+    assert done.returncode == 0, done.stderr
+    return done, runs / "smoke"
+
+
+def test_a_headless_run_says_what_it_does_and_ends_with_the_result(smoke):
+    done, folder = smoke
+    lines = done.stdout.splitlines()
+    assert [line.split()[-1] for line in lines if line.startswith("[")] == list(STEPS)
+    assert sum("epoch " in line for line in lines) == 2
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert f"test accuracy {metrics['test_accuracy']:.2%}" in lines[-1]
+    assert "NOT CIFAR-10" in lines[-1]
+    assert "report.pdf" in done.stdout
+    assert done.stderr == ""
+
+
+def test_every_step_left_what_the_house_plan_names(smoke):
+    _, folder = smoke
+    for name in ["settings.yaml", "manifest.json", "hardware.json", "data.json", "model.json", "history.csv", "training.json", "predictions.npz", "metrics.json", "evaluation.json", "deployment.json", "figures.json", "report.pdf", "checkpoints/best.pt", "checkpoints/last.pt"]:
+        assert (folder / name).is_file(), name
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert [manifest[step]["status"] for step in STEPS] == ["done"] * 6
+    assert not list(folder.rglob(".*.tmp.*"))
+
+
+def test_the_metrics_follow_from_the_predictions(smoke):
+    _, folder = smoke
+    metrics = json.loads((folder / "metrics.json").read_text())
+    with np.load(folder / "predictions.npz") as stored:
+        logits, targets = stored["logits"], stored["targets"]
+    assert len(targets) == metrics["test_images"] == 2000
+    assert metrics["test_accuracy"] == (logits.argmax(1) == targets).mean()
+    loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
+    assert metrics["test_loss"] == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_every_figure_has_a_caption_and_alt_text(smoke):
+    _, folder = smoke
+    figures = json.loads((folder / "figures.json").read_text())
+    assert len(figures) >= 15
+    for figure in figures.values():
+        assert (folder / figure["file"]).is_file()
+        assert len(figure["caption"]) > 20
+        assert len(figure["alt"]) > 20
+
+
+def test_the_report_of_the_run_has_its_numbers(smoke):
+    _, folder = smoke
+    reader = PdfReader(folder / "report.pdf")
+    text = "\n".join(page.extract_text() for page in reader.pages)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert 12 <= len(reader.pages) <= 30
+    assert f"{100 * metrics['test_accuracy']:.2f}" in text
+    assert "CIFAR-10" in reader.pages[0].extract_text()
+    assert (folder / "report.pdf").stat().st_size < 5e6
+
+
+def test_a_finished_run_is_not_run_again(smoke):
+    _, folder = smoke
+    before = (folder / "checkpoints" / "last.pt").stat().st_mtime_ns
+    done = lab("run", "smoke", runs=folder.parent)
+    assert done.returncode == 0
+    assert "Every step is done" in done.stdout
+    assert (folder / "checkpoints" / "last.pt").stat().st_mtime_ns == before
+
+
+def test_lab_list_and_lab_report_know_the_run(smoke):
+    _, folder = smoke
+    (folder / "report.pdf").unlink()
+    assert lab("report", "smoke", runs=folder.parent).returncode == 0
+    assert (folder / "report.pdf").is_file()
+    listing = lab("list", runs=folder.parent).stdout
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert f"{metrics['test_accuracy']:.2%}" in listing
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX signal")
+def test_a_run_killed_in_training_goes_on_to_the_same_weights(tmp_path):
+    """kill -9 of the whole process group after the first epoch, then the same command again."""
+    words = ["run", "smoke", *SMALL[:-1], "epochs=4"]
+    whole = lab(*words, "--name", "whole", runs=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+
+    environment = os.environ | {"LAB_RUNS_DIR": str(tmp_path), "LAB_SET": ""}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lab_utils.cli", *words, "--name", "killed"],
+        env=environment, cwd=project_root(), stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    last = tmp_path / "killed" / "checkpoints" / "last.pt"
+    deadline = time.monotonic() + 120
+    while not last.is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert last.is_file()
+
+    again = lab(*words, "--name", "killed", runs=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "Going on with 04_training" in again.stdout
+    weights = [
+        torch.load(tmp_path / name / "checkpoints" / "last.pt", weights_only=True)["model"]
+        for name in ("whole", "killed")
+    ]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signal")
+def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path):
+    environment = os.environ | {"LAB_RUNS_DIR": str(tmp_path), "LAB_SET": ""}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lab_utils.cli", "run", "smoke", *SMALL, "--set", "epochs=200"],
+        env=environment, cwd=project_root(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if "epoch " in line:
+            break
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does on Ctrl-C
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().startswith("lab: stopped")
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["run", "quack"], "No experiment 'quack'"),
+        (["run", "--set", "epoch=1"], "did you mean 'epochs'"),
+        (["run", "--set", "epochs=none_at_all"], "epochs='none_at_all'"),
+        (["run", "--from", "09"], "No step '09'"),
+        (["run", "--name", "../x"], "cannot name a run"),
+        (["report", "nothing"], "No run named 'nothing'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(runs, capsys, words, sentence):
+    assert main(words) == 2
+    errors = capsys.readouterr().err
+    assert sentence in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_step_that_stops_is_reported_with_the_notebooks_own_sentence(tmp_path):
+    done = lab("run", "smoke", "--set", "train_size=99999", runs=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("lab: 99,999 images were asked for")
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_second_process_cannot_work_on_the_same_run(runs):
+    from filelock import FileLock
+
+    from lab_utils import LabError
+    from lab_utils.run import Run
+    from lab_utils.runner import execute
+    from lab_utils.settings import load_settings
+
+    run = Run.create(load_settings("smoke"))
+    with FileLock(run.file(".lock")), pytest.raises(LabError, match="Another process"):
+        execute(run, STEPS)
+
+
+def test_papermill_runs_a_notebook_directly(tmp_path):
+    environment = os.environ | {"LAB_RUNS_DIR": str(tmp_path), "LAB_SET": "train_size=2000"}
+    command = [
+        sys.executable, "-m", "papermill", "notebooks/04_training.ipynb", str(tmp_path / "o.ipynb"),
+        "-p", "experiment", "smoke", "-p", "epochs", "3", "--no-progress-bar",
+    ]  # fmt: skip
+    subprocess.run(command, env=environment, cwd=project_root(), check=True, capture_output=True)
+    (folder,) = tmp_path.glob("smoke-*")
+    with (folder / "history.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+
+
+REAL = (project_root() / Path(os.environ.get("LAB_DATA_DIR") or "data")).resolve()
+
+
+@pytest.mark.skipif(
+    not (REAL / "cifar-10-batches-py").is_dir(), reason="LAB_DATA_DIR has no CIFAR-10"
+)
+def test_two_epochs_on_the_real_cifar10_reach_60_percent(runs):
+    from lab_utils.data import load, load_test
+    from lab_utils.evaluation import accuracy, predict
+    from lab_utils.hardware import choose
+    from lab_utils.run import open_run
+    from lab_utils.training import EVAL_BATCH, Batches, fit, new_model
+
+    run = open_run("04_training", "quick", data="cifar10", epochs=2)
+    dataset, machine = load(run, "04_training"), choose(run.settings)
+    network = new_model(run.settings, dataset)
+    fit(network, dataset, run.settings, machine, run.file("checkpoints"))
+    test = Batches(load_test(run, dataset), EVAL_BATCH, dataset.mean, dataset.std, machine.device)
+    assert accuracy(*predict(network, test, machine)) > 0.60

@@ -1,0 +1,100 @@
+"""What every committed notebook promises, read from the files; nbval executes them beside this."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from lab_utils.run import STEPS
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+PATHS = [FOLDER / f"{step}.ipynb" for step in STEPS]
+PARAMETERS = ["experiment", "name", "data", "model", "epochs", "batch_size", "lr", "seed"]
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_the_folder_holds_the_six_notebooks_in_order():
+    assert sorted(path.name for path in FOLDER.glob("*.ipynb")) == [p.name for p in PATHS]
+
+
+def test_it_is_valid_nbformat_4_5_with_unique_ids(notebook):
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata
+    assert "papermill" not in notebook.metadata
+
+
+def test_it_was_run_in_order_without_an_error(notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1))
+    kinds = {output.output_type for cell in code_cells(notebook) for output in cell.outputs}
+    assert "error" not in kinds
+
+
+def test_nothing_was_written_to_stderr(notebook):
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            assert output.get("name") != "stderr", output
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_it_holds_no_local_path_and_is_small(path):
+    text = path.read_text(encoding="utf-8")
+    found = re.findall(r"(?:/home/|/root|/Users/|/tmp/|/work/|[A-Z]:\\\\)[\w/.-]*", text)
+    assert found == []
+    assert len(text.encode()) < 1.5e6
+
+
+def test_one_cell_is_tagged_parameters_and_holds_plain_variables(notebook):
+    tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    nodes = ast.parse(tagged[0].source).body
+    assert [node.targets[0].id for node in nodes] == PARAMETERS
+    assert all(isinstance(node.value, ast.Constant) for node in nodes)
+
+
+def test_it_has_no_magic_shell_or_input(notebook):
+    for cell in code_cells(notebook):
+        for line in cell.source.splitlines():
+            assert not line.lstrip().startswith(("%", "!"))
+        calls = [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Call)]
+        assert not any(getattr(call.func, "id", "") == "input" for call in calls)
+
+
+def test_a_cell_stays_short(notebook):
+    for cell in code_cells(notebook):
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        limit = 26 if "class " in cell.source else 18
+        assert len(lines) <= limit, cell.source
+
+
+def test_at_most_two_code_cells_stand_in_a_row(notebook):
+    kinds = "".join("c" if cell.cell_type == "code" else "m" for cell in notebook.cells)
+    assert "ccc" not in kinds
+
+
+def test_it_checks_itself_and_begins_and_ends_a_step(notebook):
+    source = "\n".join(cell.source for cell in code_cells(notebook))
+    assert re.search(r"^assert ", source, re.MULTILINE)
+    assert source.count("open_run(") == 1
+    assert source.count("run.finish(") == 1
+
+
+def test_committed_outputs_are_of_real_cifar10():
+    text = json.dumps(nbformat.read(PATHS[4], as_version=4))
+    assert "CIFAR-10" in text
+    assert "does NOT use CIFAR-10" not in text

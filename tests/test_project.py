@@ -1,0 +1,90 @@
+"""The project's own files: style, the README's commands, pins that agree."""
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+
+import nbformat
+import pytest
+import yaml
+
+from lab_utils.cli import _parser
+from lab_utils.settings import load_settings, project_root
+
+ROOT = project_root()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands(program):
+    """The command lines of the README's code blocks that call ``program``."""
+    blocks = "\n".join(re.findall(r"```\w*\n(.*?)```", README, re.DOTALL))
+    lines = [part.strip() for line in blocks.splitlines() for part in line.split("&&")]
+    found = [re.search(rf"(?:^|[\\/]){program}(?:\s+(.*))?$", line) for line in lines]
+    return [(match[1] or "").split(" #")[0].strip() for match in found if match]
+
+
+@pytest.mark.parametrize("check", [["check"], ["format", "--check"]])
+def test_ruff_is_content(check):
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *check, "."], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_readme_names_the_two_commands():
+    one = "python -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/lab run"
+    assert f"\n{one}\n" in README
+    assert "\n.venv/bin/pytest\n" in README
+    assert r".venv\Scripts\lab run" in README
+    assert r".venv\Scripts\pytest" in README
+
+
+@pytest.mark.parametrize("arguments", commands("lab"))
+def test_every_lab_command_of_the_readme_is_understood(arguments, monkeypatch):
+    monkeypatch.delenv("LAB_SET", raising=False)
+    options = _parser().parse_args(shlex.split(arguments))
+    if hasattr(options, "experiment"):
+        pairs = dict(item.split("=") for item in options.set)
+        load_settings(options.experiment, **pairs)
+
+
+@pytest.mark.parametrize("arguments", commands("papermill"))
+def test_every_papermill_command_of_the_readme_names_real_parameters(arguments):
+    words = shlex.split(arguments)
+    notebook = nbformat.read(ROOT / words[0], as_version=4)
+    cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    names = re.findall(r"^(\w+) =", cell.source, re.MULTILINE)
+    given = [words[i + 1] for i, word in enumerate(words) if word == "-p"]
+    assert given
+    assert set(given) <= set(names)
+
+
+def test_every_dependency_is_pinned_and_installed_as_pinned():
+    from importlib.metadata import version
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if "==" in line)
+    for dependency in project["dependencies"]:
+        assert re.split(r"[>=<]", dependency)[0] in pins
+    for name, pinned in pins.items():
+        assert version(name).split("+")[0] == pinned
+
+
+def test_conda_installs_the_same_requirements():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert {"pip": ["-r requirements.txt"]} in environment["dependencies"]
+
+
+def test_importing_the_package_does_no_work():
+    code = (
+        "import sys, random, importlib, pkgutil, lab_utils\n"
+        "state = random.getstate()\n"
+        "for module in pkgutil.walk_packages(lab_utils.__path__, 'lab_utils.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "assert random.getstate() == state\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
