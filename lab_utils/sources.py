@@ -58,13 +58,16 @@ def outlook(settings: Settings) -> tuple[str, int]:
         return "the image files of data_folder", settings.train_size or found
     if settings.data == "shapes":
         return "the lab itself, which draws them", settings.train_size or _SHAPES["train"][0]
-    names = ("the folder that LAB_DATA_DIR names", "the project's folder data/")
-    here = [(place / _CIFAR_FOLDER).is_dir() for place in _places()]
-    where = dict(zip(here[::-1], names[::-1][: len(here)], strict=True)).get(True)
-    download = "a download of 170 MB, once, into the project's folder data/"
-    if settings.data == "auto":
-        download += "; without a network the lab draws images of its own, 'shapes'"
-    return where or download, settings.train_size or 50_000
+    *given, own = _places()
+    if any((place / _CIFAR_FOLDER).is_dir() for place in given):
+        where = "the folder that LAB_DATA_DIR names"
+    elif (own / _CIFAR_FOLDER).is_dir():
+        where = "the project's folder data/"
+    else:
+        where = "a download of 170 MB, once, into the project's folder data/"
+        if settings.data == "auto":
+            where += "; without a network the lab draws images of its own, 'shapes'"
+    return where, settings.train_size or 50_000
 
 
 def resolve_auto() -> tuple[str, str]:

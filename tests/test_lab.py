@@ -18,6 +18,11 @@ from lab_utils.cli import main
 from lab_utils.run import STEPS
 from lab_utils.settings import project_root
 
+FILES = [
+    "settings.yaml", "manifest.json", "hardware.json", "data.json", "model.json", "history.csv",
+    "training.json", "predictions.npz", "metrics.json", "evaluation.json", "deployment.json",
+    "figures.json", "report.pdf", "checkpoints/best.pt", "checkpoints/last.pt",
+]  # fmt: skip
 SMALL = ["--set", "data=shapes", "train_size=2000", "test_size=500", "epochs=2"]
 
 
@@ -53,7 +58,7 @@ def test_a_headless_run_says_what_it_does_and_ends_with_the_result(smoke):
 
 def test_every_step_left_what_the_house_plan_names(smoke):
     _, folder = smoke
-    for name in ["settings.yaml", "manifest.json", "hardware.json", "data.json", "model.json", "history.csv", "training.json", "predictions.npz", "metrics.json", "evaluation.json", "deployment.json", "figures.json", "report.pdf", "checkpoints/best.pt", "checkpoints/last.pt"]:
+    for name in FILES:
         assert (folder / name).is_file(), name
     manifest = json.loads((folder / "manifest.json").read_text())
     assert [manifest[step]["status"] for step in STEPS] == ["done"] * 6
