@@ -1,0 +1,110 @@
+"""What every benchmark shares: alternate the two sides, take medians, describe the machine."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from lab_utils import LabError, hardware
+from lab_utils.data import Dataset, Split
+from lab_utils.run import write_json
+from lab_utils.settings import Settings, load_settings
+from lab_utils.sources import read
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison; ``ratio`` above 1 means that ours is better."""
+
+    what: str
+    ours: float
+    baseline: float
+    ratio: float
+    runs: int
+
+
+def compare_seconds(
+    what: str, ours: Callable[[], float], baseline: Callable[[], float], runs: int
+) -> Row:
+    """Call both in turn, ``runs`` times; each returns its seconds. Medians and their ratio."""
+    pairs = []
+    for index in range(runs):
+        pairs.append((ours(), baseline()))
+        say(f"{what}, run {index + 1}: {pairs[-1][0]:.2f} s against {pairs[-1][1]:.2f} s")
+    a, b = (median(side) for side in zip(*pairs, strict=True))
+    return Row(what, a, b, b / a, runs)
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Seconds that ``work`` takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def say(text: str) -> None:
+    """Progress goes to stderr; stdout is for the table."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def cifar10(train_images: int | None = None) -> tuple[Dataset, Split]:
+    """All 50,000 training images (or the first ``train_images``) with no validation, and the test.
+
+    The published times train on all of them; nothing is chosen on the test split here: every
+    schedule is fixed beforehand and evaluated once, at its end.
+    """
+    settings = load_settings("quick", data="cifar10")
+    found, test = read("cifar10", "train", settings), read("cifar10", "test", settings)
+    train = Split(
+        torch.from_numpy(found.pixels[:train_images]),
+        torch.from_numpy(found.targets[:train_images]),
+    )
+    nothing = Split(train.images[:0], train.targets[:0])
+    dataset = Dataset("cifar10", "CIFAR-10", "", "", found.classes, train, nothing, "")
+    return dataset, Split(torch.from_numpy(test.pixels), torch.from_numpy(test.targets))
+
+
+def run(name: str, measure: Callable[[argparse.Namespace], list[Row]], **options: Any) -> None:
+    """Parse the command line, measure, print the table, write the JSON.
+
+    ``options`` are further arguments: name = (default, help).
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{name}", description=measure.__doc__
+    )
+    parser.add_argument("--json", type=Path, help="write the rows here too")
+    for option, (default, text) in options.items():
+        flag = f"--{option.replace('_', '-')}"
+        kind = {"nargs": "+"} if isinstance(default, list) else {"type": type(default)}
+        parser.add_argument(flag, default=default, help=f"{text} (default: {default})", **kind)
+    arguments = parser.parse_args()
+    try:
+        machine = hardware.choose(Settings(experiment=name))
+        described = hardware.describe() | {
+            "device": str(machine.device),
+            "precision": machine.precision,
+        }
+        rows = measure(arguments)
+    except LabError as error:
+        sys.exit(f"benchmarks.{name}: {error}")
+    print(
+        f"{described['cpu']}, {described['cores']} cores, {described['gpu'] or 'no GPU'}, "
+        f"{described['os']}, torch {described['software']['torch']}, "
+        f"{described['device']} {described['precision']}"
+    )
+    width = max(len(row.what) for row in rows)
+    print(f"{'':{width}}  {'ours':>12}  {'baseline':>12}  {'ratio':>7}  runs")
+    for row in rows:
+        print(
+            f"{row.what:{width}}  {row.ours:12,.3f}  {row.baseline:12,.3f}  "
+            f"{row.ratio:6.2f}x  {row.runs}"
+        )
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        write_json(arguments.json, {"machine": described, "rows": [asdict(row) for row in rows]})
