@@ -144,8 +144,8 @@ def _random_scenes(rng: np.random.Generator, count: int) -> dict[str, np.ndarray
         "direction": direction(1, 1),
         "proportion": uniform(0, 1, 1, 1),
         "ground": 0.55 * colour(ground),
-        # Never the ground's own entry of the palette, and mostly lighter than it: with figures as
-        # often darker as lighter, a three-layer network is at 24 % after five epochs, not 85.
+        # Never the ground's own entry of the palette, and mostly lighter than it: an earlier draft
+        # with figures as often darker left a three-layer network at 24 % after five epochs.
         "figure": 0.35 + 0.65 * colour(ground + index(1, len(_COLOURS))),
         "figure_sheen": uniform(-0.25, 0.25, 1, 1),
         "shadow": uniform(0.1, 0.5, 1, 1),
