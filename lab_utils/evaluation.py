@@ -10,12 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import binomtest
-from sklearn.metrics import (
-    confusion_matrix,
-    log_loss,
-    precision_recall_fscore_support,
-    roc_auc_score,
-)
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 from torch import Tensor, nn
 
 from lab_utils.batches import Batches
@@ -58,7 +53,7 @@ def summarize(logits: Tensor, targets: Tensor) -> dict[str, float]:
     """
     probabilities = logits.double().softmax(1).numpy()
     y, classes = targets.numpy(), np.arange(logits.shape[1])
-    predicted = probabilities.argmax(1)
+    predicted = logits.argmax(1).numpy()
     correct = int((predicted == y).sum())
     low, high = wilson_interval(correct, len(y))
     precision, recall, f1, _ = precision_recall_fscore_support(
@@ -73,7 +68,7 @@ def summarize(logits: Tensor, targets: Tensor) -> dict[str, float]:
         "test_accuracy": correct / len(y),
         "test_accuracy_low": low,
         "test_accuracy_high": high,
-        "test_loss": float(log_loss(y, probabilities, labels=classes)),
+        "test_loss": nn.functional.cross_entropy(logits.double(), targets).item(),
         "macro_precision": float(precision),
         "macro_recall": float(recall),
         "macro_f1": float(f1),
@@ -106,7 +101,7 @@ def confused_pairs(
 ) -> list[dict[str, Any]]:
     """The ``top`` largest errors: true and predicted class, count, share of the true class."""
     errors = counts - np.diag(np.diag(counts))
-    order = np.argsort(errors, axis=None, kind="stable")[::-1][:top]
+    order = np.argsort(-errors, axis=None, kind="stable")[:top]
     pairs = [np.unravel_index(flat, counts.shape) for flat in order]
     return [
         {

@@ -27,7 +27,7 @@ def hyperparameters(
     decay = (
         "Pulls every weight towards zero at each step, so that none grows without need."
         if s.weight_decay
-        else "Off: in a training of this length augmentation does more against overfitting."
+        else "Off: the recipe leaves overfitting to augmentation and dropout."
     )
     length = (
         "Enough to see it learn within a lesson; more would raise the accuracy further."
@@ -181,10 +181,10 @@ def schedule_effect(history: list[Row], rates: list[float]) -> str:
         )
     before, after = history[late[0] - 1], history[-1]
     gain = after["val_accuracy"] - before["val_accuracy"]
-    share = len(late) / len(history)
+    span = "the last epoch" if len(late) == 1 else f"the last {len(late)} epochs"
     return (
-        f"In the last {len(late)} of {len(history)} epochs ({share:.0%}) the learning rate was "
-        f"below half its peak. Over them validation loss went from {before['val_loss']:.3f} to "
-        f"{after['val_loss']:.3f} and validation accuracy from {before['val_accuracy']:.1%} to "
-        f"{after['val_accuracy']:.1%} ({100 * gain:+.1f} points)."
+        f"In {span} of {len(history)} the learning rate was below half its peak. Meanwhile "
+        f"validation loss went from {before['val_loss']:.3f} to {after['val_loss']:.3f} and "
+        f"validation accuracy from {before['val_accuracy']:.1%} to {after['val_accuracy']:.1%} "
+        f"({100 * gain:+.1f} points)."
     )

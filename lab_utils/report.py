@@ -11,16 +11,15 @@ import json
 import re
 import shutil
 import tempfile
-from collections import defaultdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import typst
 
 from lab_utils import LabError
-from lab_utils.run import STEPS, Run, read_json, write_atomic
+from lab_utils.comparison import experiments
+from lab_utils.run import STEPS, Run, write_atomic
 from lab_utils.settings import load_params, project_root
 
 _FILES = {
@@ -33,8 +32,8 @@ _FILES = {
 }
 _CODE = {  # what appendix A prints; the run's own model is added
     "training.py": ("train_epoch", "fit"),
-    "batches.py": ("normalize", "windows", "flip_some", "Batches"),
-    "evaluation.py": ("accuracy", "wilson_interval", "reliability"),
+    "batches.py": ("normalize", "windows", "Batches"),
+    "evaluation.py": ("accuracy", "wilson_interval"),
 }
 
 
@@ -88,8 +87,9 @@ def _stage(run: Run, done: list[str], root: Path) -> dict[str, Any]:
         copy = root / "run" / figure["file"]
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run.file(figure["file"]), copy)
+    about = (load_params().get("report") or {}).items()
     return {
-        "about": {key: str(value) for key, value in (load_params().get("report") or {}).items()},
+        "about": {"title": "Lab report"} | {key: str(value) for key, value in about if value},
         "run": run.name,
         "settings": run.settings.model_dump(),
         "manifest": run.manifest,
@@ -97,7 +97,7 @@ def _stage(run: Run, done: list[str], root: Path) -> dict[str, Any]:
         "missing": [step for step in STEPS if step not in done],
         "files": files,
         "figures": figures,
-        "experiments": _experiments(run) if "05_evaluation" in done else [],
+        "experiments": experiments(run) if "05_evaluation" in done else [],
         "code": _code(run.settings.model, root / "code"),
     }
 
@@ -122,52 +122,6 @@ def _code(model: str, folder: Path) -> list[dict[str, Any]]:
     return listings
 
 
-def _experiments(run: Run) -> list[dict[str, Any]]:
-    """Tested runs beside ``run`` on the same data: one row per experiment, seeds taken together."""
-    data = run.manifest["05_evaluation"].get("data", {}).get("fingerprint")
-    groups: dict[str, list[tuple[Run, dict[str, Any]]]] = defaultdict(list)
-    for folder in sorted(run.path.parent.iterdir()):
-        try:
-            other = run if folder == run.path else Run.load(folder.name)
-            used = other.manifest.get("05_evaluation", {}).get("data", {}).get("fingerprint")
-            if other.path.parent != run.path.parent or not other.done("05_evaluation"):
-                continue
-            if used != data:
-                continue
-            settings = other.settings.model_dump(exclude={"seed", "title"})
-            groups[json.dumps(settings)].append((other, read_json(other.path / "metrics.json")))
-        except (LabError, KeyError):
-            continue  # not a run, or a damaged one: it has no figures to compare with
-    settings = {key: json.loads(key) for key in groups}
-    rows = []
-    for key, members in groups.items():
-        same = [s for s in settings.values() if s["experiment"] == settings[key]["experiment"]]
-        differs = [k for k in settings[key] if any(s[k] != settings[key][k] for s in same)]
-        results = [metrics for _, metrics in members]
-        accuracies = [m["test_accuracy"] for m in results]
-        low, high = results[0]["test_accuracy_low"], results[0]["test_accuracy_high"]
-        if len(results) > 1:
-            from scipy.stats import t  # slow to load, and rarely needed
-
-            half = float(t.ppf(0.975, len(results) - 1)) * stdev(accuracies) / len(results) ** 0.5
-            low, high = mean(accuracies) - half, mean(accuracies) + half
-        rows.append(
-            {
-                "experiment": settings[key]["experiment"],
-                "changed": ", ".join(f"{k}={settings[key][k]}" for k in differs),
-                "model": settings[key]["model"],
-                "seeds": len(results),
-                "accuracy": mean(accuracies),
-                "low": max(low, 0.0),
-                "high": min(high, 1.0),
-                "loss": mean(m["test_loss"] for m in results),
-                "seconds": mean(m["train_seconds"] for m in results),
-                "this": any(other is run for other, _ in members),
-            }
-        )
-    return sorted(rows, key=lambda row: -row["accuracy"])
-
-
 def _compile(root: Path, inputs: dict[str, Any], ended: datetime) -> bytes:
     """The PDF, with the fonts inside Typst, and the system's only where those lack a character."""
     missing = ""
@@ -185,20 +139,29 @@ def _compile(root: Path, inputs: dict[str, Any], ended: datetime) -> bytes:
         except typst.TypstError as error:
             lacking = re.findall(r'the text `"(.+?)"` could not be', error.diagnostic)
             if not lacking or attempt == 8:
-                raise LabError(_explain(error)) from None
+                raise LabError(_explain(error, root, inputs)) from None
             if attempt > 0:
                 missing += "".join(lacking)
     raise AssertionError("unreachable")
 
 
-def _explain(error: typst.TypstError) -> str:
+def _explain(error: typst.TypstError, root: Path, inputs: dict[str, Any]) -> str:
     """One sentence of what Typst says: what is wrong, where, and what mends it."""
+    for name, figure in inputs["figures"].items():
+        try:  # Typst names the line that shows all figures, not the figure
+            picture = {"file": f"/run/{figure['file']}"}
+            typst.compile(b"#image(sys.inputs.file)", root=root, sys_inputs=picture)
+        except typst.TypstError:
+            return (
+                f"Figure {name!r} of run {inputs['run']!r} is damaged ({figure['file']}); "
+                f"run {figure['step']} again."
+            )
     where = re.search(r"┌─ (\S+?):(\d+)", error.diagnostic)
     file, line = where.groups() if where else ("report/report.typ", "1")
-    file = file.replace("\\", "/").removeprefix("/")
+    file = re.sub(r".*/(?=(report|run|code)/)", "", file.replace("\\", "/"))
     label = re.search(r"label `<(.+?)>` does not exist", error.message)
     if label:
         return f"The report refers to {label[1]!r}, which it does not have; mend {file}:{line}."
     if file.startswith("run/"):
-        return f"{file.removeprefix('run/')} of this run is damaged ({error.message}); run that step again."
+        return f"{file.removeprefix('run/')} is damaged ({error.message}); run its step again."
     return f"The report cannot be made: {error.message}; mend {file}, line {line}."

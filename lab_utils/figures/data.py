@@ -53,7 +53,12 @@ def image_rows(images: np.ndarray, labels: Sequence[str]) -> LabFigure:
         for column in range(columns):
             top, left = row * (height + gap), column * (width + gap)
             picture[top : top + height, left : left + width] = images[row, column]
-    figure, ax = new_figure(5.6, 4.6 * picture.shape[0] / picture.shape[1])
+    # Whole screen pixels for each pixel of the images, where the figure is shown at 96 dpi.
+    scale = (64 // height if height <= 64 else 64 / height) / 96
+    tall, wide = scale * picture.shape[0], scale * picture.shape[1]
+    figure = LabFigure(figsize=(wide + 1.3, tall + 0.1))
+    area = (1.25 / (wide + 1.3), 0.05 / (tall + 0.1), wide / (wide + 1.3), tall / (tall + 0.1))
+    ax = figure.add_axes(area)
     ax.imshow(picture, interpolation="nearest")
     ax.set_yticks(np.arange(rows) * (height + gap) + height / 2, labels)
     ax.set_xticks([])
@@ -66,7 +71,11 @@ def image_rows(images: np.ndarray, labels: Sequence[str]) -> LabFigure:
 @styled
 def mean_images(means: np.ndarray, classes: Sequence[str]) -> LabFigure:
     """The mean image of each class: (classes, H, W, 3) floats in 0..1."""
-    return image_grid(means, list(classes), columns=5, size=1.05)
+    figure = image_grid(means, list(classes), columns=5, size=1.05)
+    for ax in figure.axes:
+        for image in ax.images:
+            image.set_interpolation("bicubic")  # a mean has no hard pixels
+    return figure
 
 
 @styled
@@ -80,7 +89,7 @@ def pixel_histograms(shares: np.ndarray, means: Sequence[float]) -> LabFigure:
         ax.axvline(255 * mean, color=color, ls=(0, (4, 3)), lw=1)
     ax.set_xlim(-2, 257)
     ax.set_ylim(0)
-    ax.set_xticks(range(0, 257, 32), [*map(str, range(0, 225, 32)), "255"])
+    ax.set_xticks([*range(0, 256, 32), 255])
     ax.set_xlabel("pixel value (dashed: the channel's mean)")
     ax.set_ylabel("% of pixels")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3)

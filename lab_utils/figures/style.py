@@ -58,7 +58,7 @@ def new_figure(
 
 def whole_numbers(axis: object) -> None:
     """Ticks at whole numbers only: there is no epoch 2.5."""
-    axis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 @styled

@@ -46,6 +46,7 @@ def _pair(ax: Axes, history: Sequence[Row], quantity: str, scale: float = 1.0) -
         label=f"best checkpoint (epoch {int(best['epoch'])})",
     )
     ax.set_xlabel("epoch")
+    ax.set_xlim(0.7, len(history) + 0.3)
     whole_numbers(ax.xaxis)
 
 
@@ -145,7 +146,7 @@ def lr_curve(history: Sequence[Row], rates: Sequence[float]) -> LabFigure:
         clip_on=False,
         label="recorded at each epoch's first step",
     )
-    above.legend(fontsize=8, loc="upper right")
+    above.legend(fontsize=8)
     epochs, accuracies = _values(history, "epoch"), 100 * np.array(_values(history, "val_accuracy"))
     below.plot(epochs, accuracies, "o-", color=BLUE, markersize=3.5, clip_on=False)
     below.set_ylabel("validation accuracy (%)")
@@ -159,6 +160,7 @@ def throughput(history: Sequence[Row]) -> LabFigure:
     figure, ax = new_figure(6.4, 2.4)
     rates = _values(history, "images_per_second")
     ax.bar(_values(history, "epoch"), rates, color=BLUE, width=0.7)
+    ax.set_xlim(0.3, len(history) + 0.7)
     middle = median(rates)
     ax.axhline(middle, color=ORANGE, linestyle="--", linewidth=1.2)
     ax.annotate(

@@ -1,0 +1,120 @@
+"""Device, precision, requirements and measurements: what notebook 01 relies on."""
+
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from lab_utils import LabError
+from lab_utils.hardware import (
+    GRADIENT_TOLERANCE,
+    Machine,
+    check_requirements,
+    choose,
+    gradient_difference,
+    machine_for,
+    matmul_gflops,
+    median_seconds,
+    on_cpu,
+)
+from lab_utils.run import open_run
+from lab_utils.settings import Settings
+from lab_utils.sources import outlook
+
+CPU = Machine(torch.device("cpu"), "", torch.float32, "")
+
+
+class FloatOnly(nn.Module):
+    """Spoils its output in float32, as a broken device would, and not in float64."""
+
+    def __init__(self, spoil):
+        super().__init__()
+        self.linear, self.spoil = nn.Linear(4, 3), spoil
+
+    def forward(self, inputs):
+        logits = self.linear(inputs.flatten(1))
+        return self.spoil(logits) if logits.dtype == torch.float32 else logits
+
+
+@pytest.mark.parametrize(
+    ("spoil", "trusted"),
+    [
+        (lambda x: x, True),
+        (lambda x: x * 1.5, False),
+        (lambda x: x * float("nan"), False),
+    ],
+    ids=["right", "wrong", "not a number"],
+)
+def test_a_device_is_trusted_only_where_its_gradient_is_right(spoil, trusted):
+    torch.manual_seed(0)
+    model, inputs, targets = FloatOnly(spoil), torch.randn(5, 1, 2, 2), torch.randint(3, (5,))
+    before = [p.clone() for p in model.parameters()]
+    difference = gradient_difference(CPU, model, inputs, targets)
+    assert (difference <= GRADIENT_TOLERANCE) == trusted
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_rejected_device_is_avoided_by_the_later_steps(runs, monkeypatch):
+    run = open_run("01_setup", "smoke", data="shapes")
+    wrong = Machine(torch.device("mps"), "an Apple GPU is present", torch.float32, "")
+    monkeypatch.setattr(
+        "lab_utils.hardware.choose", lambda s: wrong if s.device == "auto" else choose(s)
+    )
+    assert machine_for(run).device.type == "mps"
+    run.write_json("hardware.json", {"rejected_device": "mps", "device_reason": "wrong gradients"})
+    run.finish("01_setup")
+    assert machine_for(run).device.type == "cpu"
+    assert machine_for(run).device_reason == "wrong gradients"
+
+
+def test_the_cpu_stands_in_even_where_a_gpu_and_its_precision_were_asked_for():
+    settings = Settings(experiment="x", device="mps", precision="bfloat16")
+    assert on_cpu(settings, "because").device.type == "cpu"
+    settings = Settings(experiment="x", device="cuda", precision="float32")
+    assert on_cpu(settings, "because").precision == "float32"
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has that device")
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(LabError, match="device=mps is not on this machine; use device=auto"):
+        choose(Settings(experiment="x", device="mps"))
+
+
+def test_requirements_tell_pass_from_warn_from_fail():
+    small = {"cores": 1, "ram_gb": 4.1, "disk_free_gb": 50.0, "gpu_memory_gb": None}
+    found = {row["item"]: row["status"] for row in check_requirements(small)}
+    assert found == {
+        "CPU cores": "fail",
+        "Memory": "warn",
+        "Free disk": "pass",
+        "CUDA GPU memory": "warn",
+    }
+
+
+def test_a_measurement_calls_three_times_and_ignores_the_first_call():
+    calls = []
+
+    def action():
+        time.sleep(0.2 if not calls else 0.001)
+        calls.append(1)
+
+    assert median_seconds(action, CPU, budget=0) < 0.1
+    assert len(calls) == 4
+    assert matmul_gflops(CPU, torch.float32, size=64) > 0
+
+
+def test_the_outlook_counts_images_without_reading_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path))
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    source, images = outlook(Settings(experiment="x"))
+    assert "LAB_DATA_DIR" in source
+    assert images == 50_000
+    assert outlook(Settings(experiment="x", data="shapes"))[1] == 10_000
+    assert outlook(Settings(experiment="x", train_size=300))[1] == 300
+    for name in ("train/a/1.png", "train/b/2.JPG", "train/b/notes.txt", "test/a/3.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    settings = Settings(experiment="x", data="folder", data_folder=str(tmp_path))
+    assert outlook(settings)[1] == 2

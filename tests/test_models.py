@@ -1,0 +1,183 @@
+"""What the lab says about its networks: shapes, counts, costs, receptive fields, and learning."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lab_utils import LabError
+from lab_utils.models import MODELS, build
+from lab_utils.summary import (
+    count_flops,
+    count_parameters,
+    gradient_footprint,
+    layer_table,
+    receptive_field,
+    weight_bytes,
+)
+
+# By hand; K x C_in x C_out is a convolution's weights, 2 C a BatchNorm's weight and bias:
+# simplecnn  896 + 64 + 18,496 + 128 + 73,856 + 256 + 524,544 + 2,570 (convolutions with bias)
+# compactnet  first block 864 + 64; separable 9 C_in + C_in C_out: 2,336 + 4,672 + 8,768
+#   + 2 x 17,536, their BatchNorms 1,024; last block 147,456 + 256; linear 1,290
+# compactnet_standard  the same with 9 C_in C_out: 18,432 + 36,864 + 73,728 + 2 x 147,456
+# convnet  864 + 9,216 + 18,432 + 36,864 + 73,728 + 147,456, BatchNorms 896, linear 33,024 + 2,570
+# resnet20  432 + 6 x 2,304 + 4,608 + 5 x 9,216 + 18,432 + 5 x 36,864 = 267,696 in convolutions,
+#   BatchNorms 2 x 7 x 16 + 2 x 6 x 32 + 2 x 6 x 64 = 1,376, linear 650. Option B's 1x1 shortcuts
+#   would add 2,752, and make the 272,474 that is often quoted; He et al. used option A on CIFAR-10.
+PARAMETERS = {
+    "simplecnn": 620_810,
+    "compactnet": 201_802,
+    "compactnet_standard": 574_890,
+    "convnet": 323_050,
+    "resnet20": 269_722,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Small tensors on shared cores: threads would spend the time waiting for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request):
+    torch.manual_seed(0)
+    return build(request.param)
+
+
+def test_every_model_has_its_published_number_of_parameters():
+    assert {name: count_parameters(build(name)) for name in MODELS} == PARAMETERS
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_returns_one_logit_per_class_for_other_sizes_too(name):
+    images = torch.randn(2, 3, 48, 48)
+    assert build(name, num_classes=7, image_size=48)(images).shape == (2, 7)
+
+
+def test_an_untrained_model_knows_nothing(model):
+    images, targets = torch.randn(64, 3, 32, 32), torch.arange(64) % 10
+    with torch.no_grad():
+        loss = F.cross_entropy(model.train()(images), targets)
+    assert loss.item() == pytest.approx(math.log(10), abs=1.0)
+
+
+def test_simplecnn_costs_what_the_hand_calculation_says():
+    # Output pixels x inputs of each filter x filters, then the linear layers; 2 per multiply-add.
+    multiply_adds = (
+        32 * 32 * (9 * 3) * 32
+        + 16 * 16 * (9 * 32) * 64
+        + 8 * 8 * (9 * 64) * 128
+        + 2048 * 256
+        + 256 * 10
+    )
+    assert count_flops(build("simplecnn")) == 2 * multiply_adds == 21_697_536
+
+
+def test_the_rows_of_the_layer_table_add_up_to_the_model(model):
+    table = layer_table(model)
+    assert sum(row["parameters"] for row in table) == count_parameters(model)
+    assert sum(row["flops"] for row in table) == count_flops(model)
+    assert table[-1]["output_shape"] == [10]
+    assert table[-1]["receptive_field"] is None
+
+
+def test_the_layer_table_of_simplecnn_reads_as_its_definition():
+    rows = [row for row in layer_table(build("simplecnn")) if row["type"] == "Conv2d"]
+    assert [row["name"] for row in rows] == ["features.0", "features.4", "features.8"]
+    assert [row["output_shape"] for row in rows] == [[32, 32, 32], [64, 16, 16], [128, 8, 8]]
+    assert [row["receptive_field"] for row in rows] == [3, 8, 18]
+
+
+def test_the_receptive_field_is_the_footprint_of_the_gradient(model):
+    assert receptive_field(model) == gradient_footprint(model)
+
+
+def test_the_summary_leaves_the_model_as_it_was():
+    model = build("simplecnn").train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    layer_table(model), gradient_footprint(model)
+    assert model.training
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_the_receptive_field_follows_dilation_branches_and_strides():
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.narrow = nn.Conv2d(3, 4, 1, stride=2)
+            self.wide = nn.Conv2d(3, 4, 3, stride=2, padding=2, dilation=2)
+            self.last = nn.Conv2d(4, 4, 3)
+
+        def forward(self, x):
+            return self.last(self.wide(x) + self.narrow(x)).mean((2, 3))
+
+    assert receptive_field(Branches()) == 5 + 2 * 2 == gradient_footprint(Branches())
+
+
+def test_a_step_that_cannot_be_followed_is_refused():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Upsample(scale_factor=2))
+    with pytest.raises(LabError, match="cannot be followed"):
+        receptive_field(model)
+
+
+def test_weight_bytes_count_every_tensor_of_the_state_dict():
+    # Per BatchNorm: mean and variance, as many as its weight and bias, and one 8-byte counter.
+    assert weight_bytes(build("simplecnn")) == 4 * (620_810 + 448) + 3 * 8
+
+
+def test_compactnet_keeps_the_promises_of_its_recipe():
+    compact, twin = build("compactnet"), build("compactnet_standard")
+    assert count_parameters(compact) < 1_000_000
+    assert receptive_field(compact) == receptive_field(twin) > 44
+    assert count_parameters(compact) < 0.4 * count_parameters(twin)  # "60% smaller"
+    assert count_flops(compact) < 0.5 * count_flops(twin)
+    assert any(getattr(module, "dilation", 1) == (2, 2) for module in compact.modules())
+
+
+def test_option_a_shortcuts_subsample_and_pad_with_zeros():
+    images = torch.randn(2, 16, 8, 8)
+    out = build("resnet20").features[6].shortcut(images)
+    assert torch.equal(out[:, :16], images[:, :, ::2, ::2])
+    assert out.shape == (2, 32, 4, 4) and not out[:, 16:].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "image_size", "message"),
+    [
+        ("resnet56", 32, "choose one of: simplecnn, compactnet, compactnet_standard, convnet, "),
+        ("simplecnn", 36, "such as 32 or 40"),
+        ("convnet", 4, "8 or more pixels"),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_refused_in_one_sentence(name, image_size, message):
+    with pytest.raises(LabError, match=message):
+        build(name, image_size=image_size)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_can_memorise_one_batch(name):
+    """Learning works at all: the loss on 16 random images falls by more than 90%."""
+    torch.manual_seed(0)
+    model = build(name, image_size=16).train()
+    images, targets = torch.randn(16, 3, 16, 16), torch.arange(16) % 10
+    for module in model.modules():
+        if isinstance(module, nn.Dropout | nn.Dropout2d):
+            module.p = 0.0  # dropout is there to hinder memorising
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(40):
+        loss = F.cross_entropy(model(images), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        if losses[-1] < 0.1 * losses[0]:
+            break
+    assert losses[-1] < 0.1 * losses[0]
