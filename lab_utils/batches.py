@@ -24,11 +24,16 @@ class Augmentation:
     crop_padding: zero pixels added to each side before a crop of the old size (``RandomCrop``).
     cutout: side in pixels of a zero square (of the normalised image) with its centre anywhere,
     clipped at the border (DeVries and Taylor, arXiv:1708.04552); 0 for none.
+    alternate_flip: chance decides the first epoch's flips alone, then every image alternates, so
+    that two epochs show both sides of each (Jordan, arXiv:2404.00498).
+    crop_fill: what the padding holds, ``zero`` or the image mirrored at its border, ``reflect``.
     """
 
     flip: bool = False
     crop_padding: int = 0
     cutout: int = 0
+    alternate_flip: bool = False
+    crop_fill: str = "zero"
 
 
 def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -38,11 +43,20 @@ def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     return torch.addcmul(shift.view(-1, 1, 1), images.float(), scale.view(-1, 1, 1))
 
 
-def windows(images: Tensor, padding: int) -> Tensor:
-    """Every crop of the zero-padded ``images``, as a view: (N, 2p+1, 2p+1, C, H, W)."""
+def windows(images: Tensor, padding: int, fill: str = "zero") -> Tensor:
+    """Every crop of the padded ``images``, as a view: (N, 2p+1, 2p+1, C, H, W)."""
     height, width = images.shape[-2:]
-    padded = pad(images, (padding,) * 4)
+    if fill == "reflect":  # by index, because torch's reflecting pad takes no uint8
+        padded = images[:, :, _reflected(height, padding)][..., _reflected(width, padding)]
+    else:
+        padded = pad(images, (padding,) * 4)
     return padded.unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)
+
+
+def _reflected(size: int, padding: int) -> Tensor:
+    """Indices -p … size+p-1, mirrored into 0 … size-1 without repeating the border."""
+    index = torch.arange(-padding, size + padding).abs()
+    return size - 1 - (size - 1 - index).abs()
 
 
 def flip_some(images: Tensor, flips: Tensor) -> Tensor:
@@ -68,7 +82,8 @@ class Batches:
     Yields ``inputs`` (B, 3, H, W) float32, channels last in memory, and ``targets`` (B,) int64. The
     last batch holds what is left over. Without ``generator`` the images come in order, unchanged:
     that is how validation and test images are read. ``generator`` is a CPU generator, so that the
-    order does not depend on the device; its state is all the state there is.
+    order does not depend on the device; its state and ``epoch``, the number of epochs begun so far,
+    are all the state there is.
 
     Raises LabError where ``batch_size`` is larger than the split of a training.
     """
@@ -94,7 +109,12 @@ class Batches:
         self.mean, self.std = mean, std
         self.generator = generator
         self.augmentation = augmentation or Augmentation()
-        self._windows = windows(self.images, self.augmentation.crop_padding)
+        self.epoch = 0
+        self._windows = windows(
+            self.images, self.augmentation.crop_padding, self.augmentation.crop_fill
+        )
+        if self.augmentation.alternate_flip and generator is not None:
+            self._first_flips = self._random(2, len(split))
 
     def __len__(self) -> int:
         return -(-len(self.targets) // self.batch_size)
@@ -104,6 +124,7 @@ class Batches:
             order = torch.arange(len(self.targets))
         else:
             order = torch.randperm(len(self.targets), generator=self.generator)
+            self.epoch += 1
         for chosen in order.split(self.batch_size):
             images = self._pick(chosen)
             inputs = normalize(images, self.mean, self.std)
@@ -127,8 +148,10 @@ class Batches:
         offsets = 2 * self.augmentation.crop_padding + 1
         top, left = self._random(offsets, len(chosen)), self._random(offsets, len(chosen))
         images = self._windows[chosen_here, top, left]
-        return (
-            flip_some(images, self._random(2, len(chosen)) == 1)
-            if self.augmentation.flip
-            else images
-        )
+        if not self.augmentation.flip:
+            return images
+        if self.augmentation.alternate_flip:
+            flips = (self._first_flips[chosen_here] + self.epoch) % 2
+        else:
+            flips = self._random(2, len(chosen))
+        return flip_some(images, flips == 1)

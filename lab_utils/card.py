@@ -35,6 +35,13 @@ def model_card(
         f"| {f['latency_ms']:.2f} ms | {f['note']} |"
         for f in formats
     )
+    views = ""
+    if metrics["tta"] != "none":
+        views = (
+            f"| accuracy of these files | {metrics['test_accuracy_one_view']:.2%}: the figures "
+            f"above average several views of each image (`tta: {metrics['tta']}`), the files "
+            "see one |\n"
+        )
     warning = f"> **{dataset.warning}**\n\n" if dataset.warning else ""
     return f"""# Model card: {best["model_name"]} on {dataset.title}
 
@@ -67,7 +74,7 @@ not meant for decisions about people or for anything where a mistake costs more 
 | cross-entropy | {metrics["test_loss"]:.3f} |
 | macro F1 | {metrics["macro_f1"]:.3f} |
 | calibration error (ECE) | {metrics["ece"]:.3f} |
-
+{views}
 Best class: {rows[-1]["class"]} ({rows[-1]["recall"]:.1%} found). Worst class: {rows[0]["class"]}
 ({rows[0]["recall"]:.1%} found). {confusion}
 

@@ -20,11 +20,19 @@ from lab_utils.settings import Settings
 Row = dict[str, float]  # one epoch of the history
 
 
+def model_options(settings: Settings) -> dict[str, Any]:
+    """What ``models.build`` needs for the settings' model besides classes and image size."""
+    if settings.model != "speednet":
+        return {}
+    return {"widths": list(settings.widths), "whitening_stride": settings.whitening_stride}
+
+
 def save_best(path: Path, model: nn.Module, dataset: Dataset, settings: Settings, row: Row) -> None:
     """Save the weights with everything that inference needs beside them."""
     best = {
         "model": model.state_dict(),
         "model_name": settings.model,
+        "model_options": model_options(settings),
         "image_size": dataset.train.images.shape[-1],
         "classes": list(dataset.classes),
         "mean": list(dataset.mean),
@@ -53,7 +61,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def load_best(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The model with its best weights, in evaluation mode, and what else ``best.pt`` holds."""
     best = load_checkpoint(path)
-    model = models.build(best["model_name"], len(best["classes"]), best["image_size"])
+    model = models.build(
+        best["model_name"], len(best["classes"]), best["image_size"], **best["model_options"]
+    )
     model.load_state_dict(best.pop("model"))
     return model.eval(), best
 

@@ -38,7 +38,9 @@ def weights_bytes(model: PixelModel) -> bytes:
 
 def load_weights(path: Path, best: Mapping[str, Any]) -> Runner:
     """Build the model that ``best`` describes and fill it with the tensors of ``path``."""
-    model = models.build(best["model_name"], len(best["classes"]), best["image_size"])
+    model = models.build(
+        best["model_name"], len(best["classes"]), best["image_size"], **best["model_options"]
+    )
     runner = PixelModel(model, best["mean"], best["std"]).eval()
     runner.load_state_dict(load_checkpoint(path))
     return runner
@@ -173,12 +175,13 @@ def measure(
     times = {export.name: {size: [] for size in batch_sizes} for export in exports}
     for size in batch_sizes:
         batch = pixels[torch.arange(size) % len(pixels)]
-        for _ in range(rounds):
+        for export in exports:
+            export.run(batch)  # not timed: memory and threads warm up
+        for turn in range(1, rounds + 1):
             for export in exports:
-                export.run(batch)  # not timed: memory and threads warm up
-                end = time.perf_counter() + seconds / rounds
-                while not times[export.name][size] or time.perf_counter() < end:
+                taken = times[export.name][size]
+                while sum(taken) < seconds * turn / rounds:
                     start = time.perf_counter()
                     export.run(batch)
-                    times[export.name][size].append(time.perf_counter() - start)
+                    taken.append(time.perf_counter() - start)
     return {name: {n: median(t) for n, t in sizes.items()} for name, sizes in times.items()}

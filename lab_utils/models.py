@@ -2,8 +2,8 @@
 
 Each takes images (B, 3, S, S), float32, normalised, and returns logits (B, ``num_classes``) in the
 dtype it computes in (bfloat16 under autocast); ``S`` is ``image_size``, in pixels.
-Parameters with the defaults, in the order of ``MODELS``: 620,810; 201,802; 574,890; 323,050 and
-269,722.
+Parameters with the defaults: simplecnn 620,810; compactnet 201,802, its twin compactnet_standard
+574,890; convnet 323,050; resnet20 269,722.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from lab_utils import LabError
+from lab_utils.speednet import SpeedNet
 
 
 class SimpleCNN(nn.Module):
@@ -216,13 +217,15 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "compactnet_standard": partial(CompactNet, separable=False),
     "convnet": ConvNet,
     "resnet20": ResNet20,
+    "speednet": SpeedNet,
 }
 
 
-def build(name: str, num_classes: int = 10, image_size: int = 32) -> nn.Module:
+def build(name: str, num_classes: int = 10, image_size: int = 32, **options: object) -> nn.Module:
     """The network ``name`` of ``MODELS``, freshly initialised from torch's global random state.
 
-    ``num_classes`` is the number of logits, ``image_size`` the side of the square images in pixels.
+    ``num_classes`` is the number of logits, ``image_size`` the side of the square images in pixels,
+    ``options`` what the class takes besides.
     Raises LabError for an unknown name and for an image size that the network cannot take.
     """
     if name not in MODELS:
@@ -237,4 +240,4 @@ def build(name: str, num_classes: int = 10, image_size: int = 32) -> nn.Module:
                 f"choose a multiple of 8, such as {near} or {near + 8}."
             )
         return SimpleCNN(num_classes, image_size)
-    return MODELS[name](num_classes=num_classes)
+    return MODELS[name](num_classes=num_classes, **options)

@@ -1,31 +1,75 @@
 """Optimisers and learning-rate schedules: PyTorch's own, chosen by the settings."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 
+from lab_utils.muon import FilterMuon
 from lab_utils.settings import Settings
 
 
+class Together(Optimizer):
+    """Several optimisers that step as one; schedules see all of their parameter groups."""
+
+    def __init__(self, *optimizers: Optimizer) -> None:
+        # The groups are the optimisers' own dictionaries: a changed lr reaches them.
+        super().__init__([group for o in optimizers for group in o.param_groups], {})
+        self.optimizers = optimizers
+
+    def step(self, closure: None = None) -> None:
+        """One step of each."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients of all their parameters."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Their states, in order."""
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put each back into its state."""
+        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+        self.param_groups = [group for o in self.optimizers for group in o.param_groups]
+
+
 def make_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
-    """The settings' optimiser over all parameters of ``model``; fused where PyTorch has that."""
-    fused = next(model.parameters()).device.type in ("cpu", "cuda")
+    """The settings' optimiser over all parameters of ``model`` that are learned.
+
+    With ``muon_lr`` convolution filters go to Muon, all but those of the first layer: these see
+    three colours, and have no 3 x 9 directions to spread over. Fused where PyTorch has that.
+    """
+    learned = [p for p in model.parameters() if p.requires_grad]
+    filters = [p for p in learned if p.ndim == 4 and p.shape[1] > 3] if settings.muon_lr else []
+    taken = {id(p) for p in filters}
+    biases = [p for p in learned if p.ndim == 1] if settings.bias_lr else []
+    taken |= {id(p) for p in biases}
+    groups = [{"params": [p for p in learned if id(p) not in taken]}]
+    if biases:
+        groups.append({"params": biases, "lr": settings.bias_lr})
+    fused = learned[0].device.type in ("cpu", "cuda")
     common = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": fused}
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(
-            model.parameters(),
-            momentum=settings.momentum,
-            nesterov=settings.momentum > 0,
-            **common,
-        )
-    optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
-    return optimizer(model.parameters(), **common)
+        nesterov = settings.momentum > 0
+        rest = torch.optim.SGD(groups, momentum=settings.momentum, nesterov=nesterov, **common)
+    else:
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
+        rest = kind(groups, betas=(settings.momentum, settings.beta2), **common)
+    return Together(rest, FilterMuon(filters, settings.muon_lr)) if filters else rest
 
 
 def make_schedule(
     settings: Settings, optimizer: Optimizer, steps_per_epoch: int
 ) -> lr_scheduler.LRScheduler:
     """The settings' learning-rate schedule; ``step()`` it after every optimiser step.
+
+    It scales the learning rate of every parameter group alike.
 
     one_cycle is Smith and Topin's (arXiv:1708.07120) with a constant momentum; cosine is one half
     wave (arXiv:1608.03983).
@@ -34,11 +78,19 @@ def make_schedule(
     if settings.schedule == "one_cycle":
         return lr_scheduler.OneCycleLR(
             optimizer,
-            settings.lr,
+            [group["lr"] for group in optimizer.param_groups],
             total_steps=total,
             pct_start=settings.warmup_fraction,
             cycle_momentum=False,  # the momentum stays what the settings say
         )
+    if settings.schedule == "linear":
+        warmup = settings.warmup_fraction * total
+
+        def share(step: int) -> float:
+            # Up to 1 over the warm-up, down to 0 at the end.
+            return min((step + 1) / max(warmup, 1), (total - step) / max(total - warmup, 1), 1.0)
+
+        return lr_scheduler.LambdaLR(optimizer, share)
     if settings.schedule == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total)
     every = settings.step_size * steps_per_epoch if settings.schedule == "step" else total + 1

@@ -32,8 +32,8 @@ _FILES = {
 }
 _CODE = {  # what appendix A prints; the run's own model is added
     "training.py": ("train_epoch", "fit"),
-    "batches.py": ("normalize", "windows", "Batches"),
-    "evaluation.py": ("accuracy", "wilson_interval"),
+    "batches.py": ("normalize", "Batches"),
+    "evaluation.py": ("accuracy",),
 }
 
 
@@ -106,7 +106,8 @@ def _code(model: str, folder: Path) -> list[dict[str, Any]]:
     """Copy the definitions that appendix A prints to ``folder``; their files, names and lines."""
     folder.mkdir()
     listings = []
-    wanted = {"models.py": (model.replace("_standard", ""),), **_CODE}
+    network = (model.replace("_standard", ""),)
+    wanted = {"models.py": network, "speednet.py": network, **_CODE}
     for file, names in wanted.items():
         text = (Path(__file__).parent / file).read_text(encoding="utf-8")
         lines = text.splitlines()

@@ -32,28 +32,41 @@ class Settings(BaseModel):
     image_size: int = Field(32, ge=16, le=256)  # pixels a side, for data: folder
 
     # Model and seed
-    model: Literal["simplecnn", "compactnet", "compactnet_standard", "convnet", "resnet20"] = (
-        "simplecnn"
-    )
+    model: Literal[
+        "simplecnn", "compactnet", "compactnet_standard", "convnet", "resnet20", "speednet"
+    ] = "simplecnn"
+    widths: tuple[int, int, int] = (64, 256, 256)  # channels of speednet's groups
+    whitening_stride: Literal[1, 2] = 1  # of speednet's first layer
+    batch_norm_momentum: float | None = Field(None, gt=0, le=1)  # None: the model's own
     seed: int = Field(42, ge=0, lt=2**32)
 
     # Recipe
     epochs: int = Field(5, ge=1, le=10_000)
     batch_size: int = Field(128, ge=1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: float = Field(1e-3, gt=0, le=100)
-    momentum: float = Field(0.9, ge=0, lt=1)  # SGD only
+    lr: float = Field(1e-3, gt=0, le=1000)
+    bias_lr: float | None = Field(None, gt=0, le=1000)  # of biases and norms; None: lr
+    muon_lr: float | None = Field(
+        None, gt=0, le=10
+    )  # convolution filters by Muon; None: as the rest
+    beta2: float = Field(0.999, gt=0, lt=1)  # Adam and AdamW only
+    momentum: float = Field(0.9, ge=0, lt=1)  # of SGD; of Adam the first beta
     weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["constant", "step", "cosine", "one_cycle"] = "constant"
+    schedule: Literal["constant", "step", "cosine", "one_cycle", "linear"] = "constant"
     step_size: int = Field(10, ge=1)  # epochs between two steps of `step`
     gamma: float = Field(0.1, gt=0, le=1)  # factor of a step of `step`
-    warmup_fraction: float = Field(0.3, gt=0, lt=1)  # of the steps of `one_cycle`
+    warmup_fraction: float = Field(0.3, ge=0, lt=1)  # of the steps of `one_cycle` and `linear`
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
     # Augmentation of the training images
     flip: bool = True
-    crop_padding: int = Field(4, ge=0, le=16)  # pixels
+    alternate_flip: bool = False  # every second epoch the mirror image, instead of by chance
+    crop_padding: int = Field(4, ge=0, le=15)  # pixels
+    crop_fill: Literal["zero", "reflect"] = "zero"
     cutout: int = Field(0, ge=0)  # side of the square in pixels; 0: none
+
+    # Evaluation: average the logits of each test image over its mirror image, and shifts by a pixel
+    tta: Literal["none", "flip", "flip_shift"] = "none"
 
     # Machine
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

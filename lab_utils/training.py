@@ -16,8 +16,15 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lab_utils import LabError, models
-from lab_utils.batches import Augmentation, Batches
-from lab_utils.checkpoints import Row, load_checkpoint, rng_state, save_best, set_rng_state
+from lab_utils.batches import Augmentation, Batches, normalize
+from lab_utils.checkpoints import (
+    Row,
+    load_checkpoint,
+    model_options,
+    rng_state,
+    save_best,
+    set_rng_state,
+)
 from lab_utils.data import Dataset
 from lab_utils.evaluation import accuracy, predict
 from lab_utils.hardware import Machine, synchronize
@@ -36,7 +43,14 @@ def new_model(settings: Settings, dataset: Dataset) -> nn.Module:
     """The settings' model for ``dataset``, its weights drawn from the settings' seed."""
     torch.manual_seed(settings.seed)
     size = dataset.train.images.shape[-1]
-    return models.build(settings.model, num_classes=len(dataset.classes), image_size=size)
+    model = models.build(settings.model, len(dataset.classes), size, **model_options(settings))
+    if isinstance(model, models.SpeedNet):
+        model.init_whitening(normalize(dataset.train.images[:5000], dataset.mean, dataset.std))
+    if settings.batch_norm_momentum is not None:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = settings.batch_norm_momentum
+    return model
 
 
 def training_batches(settings: Settings, dataset: Dataset, device: torch.device) -> Batches:
@@ -47,7 +61,13 @@ def training_batches(settings: Settings, dataset: Dataset, device: torch.device)
         dataset.mean,
         dataset.std,
         device,
-        Augmentation(settings.flip, settings.crop_padding, settings.cutout),
+        Augmentation(
+            settings.flip,
+            settings.crop_padding,
+            settings.cutout,
+            settings.alternate_flip,
+            settings.crop_fill,
+        ),
         torch.Generator().manual_seed(settings.seed),
     )
 
@@ -150,6 +170,7 @@ def fit(
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         history = state["history"]
+        batches.epoch = len(history)
         batches.generator.set_state(state["order_rng"])
         set_rng_state(state["rng"], machine.device)
     try:

@@ -112,3 +112,28 @@ def test_the_order_follows_from_the_generators_state(split):
 def test_a_batch_larger_than_the_data_is_refused(split):
     with pytest.raises(LabError, match="batch_size=41 is larger than the 40"):
         Batches(split, 41, MEAN, STD, generator=generator())
+
+
+def test_reflecting_crops_are_torchvisions(images):
+    padded = tv.pad(images, [2], padding_mode="reflect")
+    reflected = windows(images, 2, "reflect")
+    for top in range(5):
+        for left in range(5):
+            assert torch.equal(reflected[:, top, left], tv.crop(padded, top, left, 32, 32))
+
+
+def test_alternating_flip_shows_both_sides_in_two_epochs_whichever_epoch_comes_first(split):
+    augmentation = Augmentation(flip=True, alternate_flip=True)
+    batches = Batches(split, 40, (0.0,) * 3, (1 / 255,) * 3, "cpu", augmentation, generator())
+    sides = []
+    for _ in range(4):
+        inputs, targets = next(iter(batches))
+        flipped = torch.empty(40, dtype=torch.bool)
+        flipped[targets] = (
+            (inputs.round().to(torch.uint8) != split.images[targets]).flatten(1).any(1)
+        )
+        sides.append(flipped)
+    assert torch.equal(sides[0], ~sides[1])
+    assert torch.equal(sides[0], sides[2])
+    assert torch.equal(sides[1], sides[3])
+    assert 8 < sides[0].sum() < 32

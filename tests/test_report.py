@@ -381,6 +381,23 @@ def test_many_classes_and_epochs_still_fit(tmp_path):
     assert len(PdfReader(pdf).pages) <= 30
 
 
+@pytest.mark.parametrize(
+    ("settings", "phrase"),
+    [
+        (
+            {"model": "speednet", "optimizer": "sgd", "lr": 167, "bias_lr": 13, "muon_lr": 0.1,
+             "schedule": "linear", "warmup_fraction": 0, "tta": "flip_shift",
+             "alternate_flip": True, "crop_fill": "reflect", "label_smoothing": 0.2},
+            "Test-time averaging",
+        ),
+        ({"model": "compactnet", "optimizer": "sgd", "schedule": "cosine"}, "half a cosine wave"),
+    ],
+    ids=["speednet", "compactnet"],
+)  # fmt: skip
+def test_other_recipes_are_described_as_they_are(tmp_path, settings, phrase):
+    assert phrase in words(report.build(make_run(tmp_path / "other", **settings)), 9, 14)
+
+
 def test_a_missing_figure_is_named(tmp_path):
     run = make_run(tmp_path / "gap")
     run.file("figures/loss_curves.svg").unlink()
@@ -414,7 +431,7 @@ def test_runs_beside_it_are_compared_and_seeds_taken_together(tmp_path, monkeypa
     changed["05_evaluation"]["data"] = {"name": "shapes", "fingerprint": "1234"}
     write_json(other.file("manifest.json"), changed)
     assert manifest["05_evaluation"]["data"]["fingerprint"] == "00ff"
-    text = words(report.build(run), 16, 22)
+    text = words(report.build(run), 14, 22)
     assert "78.50%" in text  # the mean over two seeds
     assert "72.1%" in text  # ... and its interval: 12.706 * 0.00707 / sqrt(2) to either side
     assert "84.9%" in text

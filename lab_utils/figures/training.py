@@ -73,7 +73,7 @@ def loss_curves(history: Sequence[Row], classes: int) -> LabFigure:
     _guessing_line(ax, float(np.log(classes)), "guessing")
     ax.set_ylim(0, max(ax.get_ylim()[1], 1.08 * np.log(classes)))
     ax.set_ylabel("cross-entropy (nats)")
-    ax.legend(loc="lower left")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return figure
 
 
@@ -85,7 +85,7 @@ def accuracy_curves(history: Sequence[Row], classes: int) -> LabFigure:
     _guessing_line(ax, 100 / classes, "guessing")
     ax.set_ylim(0, 100)
     ax.set_ylabel("accuracy (%)")
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 0.12))
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return figure
 
 

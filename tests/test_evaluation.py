@@ -1,0 +1,214 @@
+"""What the lab promises of its test figures, against scikit-learn and examples done by hand."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+import sklearn.metrics
+import torch
+from torch import nn
+
+from lab_utils import evaluation
+from lab_utils.batches import Batches
+from lab_utils.data import Split
+from lab_utils.figures import evaluation as figures
+from lab_utils.hardware import Machine
+
+CPU = Machine(torch.device("cpu"), "", torch.float32, "")
+
+
+def answers(predicted, classes=None):
+    """Logits whose largest is the predicted class."""
+    predicted = torch.as_tensor(predicted)
+    return 5 * nn.functional.one_hot(predicted, classes or -1).float()
+
+
+@pytest.fixture(scope="module")
+def scored():
+    """Logits of 1,003 samples in five classes that are often, not always, right; the targets."""
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randint(5, (1003,), generator=generator)
+    logits = torch.randn(1003, 5, generator=generator) + 1.5 * nn.functional.one_hot(targets, 5)
+    return logits, targets
+
+
+@pytest.fixture(scope="module")
+def split():
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(256, (103, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    return Split(images, torch.randint(5, (103,), generator=generator))
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 50, 102, 103, 500])
+def test_accuracy_counts_every_sample_once_whatever_the_batch_size(split, batch_size):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
+    batches = Batches(split, batch_size, (0.5,) * 3, (0.25,) * 3)
+    logits, targets = evaluation.predict(model, batches, CPU)
+    inputs = (split.images.float() / 255 - 0.5) / 0.25
+    right = sum(model(x[None]).argmax().item() == y for x, y in zip(inputs, targets, strict=True))
+    assert logits.shape == (103, 5)
+    assert targets.equal(split.targets)
+    assert evaluation.accuracy(logits, targets) == right / 103
+
+
+def test_a_small_last_batch_weighs_no_more_than_its_samples():
+    logits, targets = answers([0, 0, 0, 1, 1], 2), torch.zeros(5, dtype=torch.int64)
+    of_batches = [(x.argmax(1) == 0).double().mean().item() for x in logits.split(3)]
+    assert sum(of_batches) / 2 == 0.5
+    assert evaluation.accuracy(logits, targets) == 3 / 5
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_predicting_runs_in_evaluation_mode_and_puts_the_model_back(split, training):
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(192, 5)).train(training)
+    batches = Batches(split, 50, (0.5,) * 3, (0.25,) * 3)
+    first, second = (evaluation.predict(model, batches, CPU)[0] for _ in range(2))
+    assert first.equal(second)
+    assert first.dtype == torch.float32
+    assert model.training is training
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "low", "high"),
+    [  # Newcombe, Statistics in Medicine 17 (1998), table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_the_interval_is_wilsons(correct, total, low, high):
+    assert evaluation.wilson_interval(correct, total) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_the_summary_agrees_with_scikit_learn(scored):
+    logits, targets = scored
+    y, predicted = targets.numpy(), logits.argmax(1).numpy()
+    probabilities = logits.double().softmax(1).numpy()
+    found = evaluation.summarize(logits, targets)
+    one_vs_rest = [sklearn.metrics.roc_auc_score(y == k, probabilities[:, k]) for k in range(5)]
+    macro = {"average": "macro"}
+    assert found["test_images"] == 1003
+    assert found["test_correct"] == (y == predicted).sum()
+    assert found["test_accuracy"] == sklearn.metrics.accuracy_score(y, predicted)
+    assert found["test_accuracy_low"] < found["test_accuracy"] < found["test_accuracy_high"]
+    expected = {
+        "test_loss": sklearn.metrics.log_loss(y, probabilities),
+        "macro_precision": sklearn.metrics.precision_score(y, predicted, **macro),
+        "macro_recall": sklearn.metrics.recall_score(y, predicted, **macro),
+        "macro_f1": sklearn.metrics.f1_score(y, predicted, **macro),
+        "macro_auc": np.mean(one_vs_rest),
+    }
+    assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-12)
+
+
+def test_two_classes_are_enough(scored):
+    logits, targets = scored[0][:, :2], scored[1] % 2
+    found = evaluation.summarize(logits, targets)
+    score = (logits[:, 1] - logits[:, 0]).numpy()
+    assert found["macro_auc"] == pytest.approx(sklearn.metrics.roc_auc_score(targets, score))
+    assert evaluation.confusion(logits, targets).shape == (2, 2)
+
+
+def test_a_class_without_samples_has_no_auc_and_spoils_nothing_else():
+    logits, targets = answers([0, 1, 1, 2], 3), torch.tensor([0, 1, 1, 1])
+    found = evaluation.summarize(logits, targets)
+    assert np.isnan(found.pop("macro_auc"))
+    assert all(np.isfinite(value) for value in found.values())
+    missing = evaluation.per_class(logits, targets, ["a", "b", "c"])[2]
+    assert missing == {"class": "c", "precision": 0, "recall": 0, "f1": 0, "support": 0}
+    assert evaluation.confused_pairs(evaluation.confusion(logits, targets), "abc") == [
+        {"true": "b", "predicted": "c", "count": 1, "share": pytest.approx(1 / 3)}
+    ]
+
+
+def test_the_loss_of_a_hopeless_answer_is_not_cut_off():
+    found = evaluation.summarize(torch.tensor([[0.0, 1000.0], [0.0, 1.0]]), torch.tensor([0, 1]))
+    assert found["test_loss"] == pytest.approx((1000 + np.log(1 + np.exp(-1))) / 2)
+
+
+def test_the_figures_of_a_class_are_those_done_by_hand():
+    cat, dog = evaluation.per_class(
+        answers([0, 0, 0, 1, 1, 0, 1, 1, 1, 1]),
+        torch.tensor([0] * 5 + [1] * 5),
+        ["cat", "dog"],
+    )
+    assert cat == {
+        "class": "cat", "precision": 3 / 4, "recall": 3 / 5, "f1": pytest.approx(2 / 3),
+        "support": 5,
+    }  # fmt: skip
+    assert (dog["precision"], dog["recall"]) == (pytest.approx(4 / 6), 4 / 5)
+
+
+def test_a_row_of_the_confusion_matrix_is_a_true_class():
+    counts = evaluation.confusion(answers([1, 1, 2, 0], 3), torch.tensor([0, 0, 0, 1]))
+    assert counts.tolist() == [[0, 2, 1], [1, 0, 0], [0, 0, 0]]
+
+
+def test_the_most_confused_pairs_come_first_and_only_errors_count():
+    counts = np.array([[90, 7, 3], [7, 92, 1], [0, 0, 50]])
+    pairs = evaluation.confused_pairs(counts, ["a", "b", "c"], top=3)
+    assert [(p["true"], p["predicted"], p["count"]) for p in pairs] == [
+        ("a", "b", 7),
+        ("b", "a", 7),
+        ("a", "c", 3),
+    ]
+    assert pairs[0]["share"] == 0.07
+    assert len(evaluation.confused_pairs(counts, ["a", "b", "c"], top=9)) == 4
+    assert evaluation.confused_pairs(np.diag([5, 5]), ["a", "b"]) == []
+
+
+def test_the_calibration_error_is_the_one_done_by_hand():
+    logits = torch.tensor([[0.8, 0.2]] * 4 + [[0.6, 0.4]] * 2).log()
+    found = evaluation.reliability(logits, torch.tensor([0, 0, 0, 1, 0, 0]))
+    assert found["ece"] == pytest.approx(4 / 6 * 0.05 + 2 / 6 * 0.4)
+    filled = [row for row in found["bins"] if row["count"]]
+    assert [(row["count"], row["accuracy"]) for row in filled] == [(2, 1.0), (4, 0.75)]
+
+
+def test_every_sample_is_in_the_bin_of_its_confidence(scored):
+    logits, targets = scored
+    certain = torch.cat([logits, 1e4 * answers([0, 1], 5)])  # a confidence of exactly 1
+    bins = evaluation.reliability(certain, torch.cat([targets, torch.tensor([0, 1])]))["bins"]
+    assert sum(row["count"] for row in bins) == 1005
+    assert all(row["lower"] <= row["confidence"] <= row["upper"] for row in bins if row["count"])
+    assert [row["lower"] for row in bins[1:]] == [row["upper"] for row in bins[:-1]]
+
+
+def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
+    logits = torch.tensor([[0.75, 0.25]] * 4).log()
+    assert evaluation.reliability(logits, torch.tensor([0, 0, 0, 1]))["ece"] < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("losses", "train", "val", "passed"),
+    [
+        ((1.5, 0.7), 0.84, 0.80, [True, True, True]),
+        ((1.5, 1.6), 0.95, 0.74, [False, False, False]),
+        ((1.5,), 0.76, 0.76, [True, False, True]),
+    ],
+)
+def test_the_success_criteria_follow_from_the_numbers(losses, train, val, passed):
+    history = [{"train_loss": loss} for loss in losses]
+    rows = evaluation.success_criteria(history, train, val)
+    assert [row["passed"] for row in rows] == passed
+    assert rows[0]["found"] == f"{val:.2%}"
+
+
+@pytest.mark.parametrize("classes", [2, 30])
+def test_the_figures_draw_any_number_of_classes(classes):
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randint(classes, (200,), generator=generator)
+    logits = answers((targets + (torch.arange(200) % 3 == 0)) % classes, classes)
+    names = [f"a class with a long name {i}" for i in range(classes)]
+    rows = evaluation.per_class(logits, targets, names)
+    drawn = [
+        figures.confusion_matrix(evaluation.confusion(logits, targets), names),
+        figures.per_class(rows, [(0.0, 1.0)] * classes, 0.7),
+        figures.reliability(evaluation.reliability(logits, targets)["bins"]),
+        figures.predictions(np.zeros((2, 9, 9, 3), np.uint8), names[:2], names[:1] * 2, [1, 0.5]),
+        figures.predictions(np.zeros((0, 9, 9, 3), np.uint8), [], [], []),
+    ]  # fmt: skip
+    for figure in drawn:
+        figure.savefig(BytesIO(), dpi=30)

@@ -1,0 +1,320 @@
+"""What a training promises: the same again, the same after a stop, every image counted once."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from lab_utils import LabError
+from lab_utils.batches import Batches
+from lab_utils.checkpoints import load_best, load_checkpoint, read_history, write_history
+from lab_utils.data import Dataset, Split
+from lab_utils.evaluation import accuracy, predict
+from lab_utils.explain import hyperparameters, schedule_effect, verdict
+from lab_utils.hardware import Machine
+from lab_utils.optim import make_optimizer, make_schedule, schedule_values
+from lab_utils.run import Run
+from lab_utils.settings import Settings
+from lab_utils.training import fit, new_model, step_memory_mb, train_epoch, training_batches
+
+CPU = Machine(torch.device("cpu"), "a test", torch.float32, "a test")
+
+
+def toy(count, seed):
+    """Images of 3 classes that differ in brightness: a network learns them in a few steps."""
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.arange(count) % 3
+    noise = torch.randint(60, (count, 3, 16, 16), generator=generator)
+    return Split((noise + 70 * targets.view(-1, 1, 1, 1)).to(torch.uint8), targets)
+
+
+@pytest.fixture
+def dataset():
+    return Dataset("toy", "Toy", "a test", "none", ("a", "b", "c"), toy(102, 0), toy(30, 1), "0")
+
+
+@pytest.fixture
+def settings():
+    # 102 images in batches of 32: the last batch has 6.
+    return Settings(experiment="toy", epochs=3, batch_size=32, schedule="one_cycle", lr=3e-3)
+
+
+def train(folder, dataset, settings, **options):
+    network = new_model(settings, dataset)
+    history = fit(network, dataset, settings, CPU, folder, **options)
+    return network.state_dict(), history
+
+
+def same(a, b):
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def without_times(history):
+    times = ("seconds", "images_per_second")
+    return [{key: value for key, value in row.items() if key not in times} for row in history]
+
+
+def test_training_lowers_the_loss_and_leaves_a_usable_best_checkpoint(tmp_path, dataset, settings):
+    _, history = train(tmp_path, dataset, settings)
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert history[-1]["train_loss"] < history[0]["train_loss"] < 1.5 * math.log(3)
+    network, best = load_best(tmp_path / "best.pt")
+    assert not network.training
+    logits, targets = predict(network, Batches(dataset.val, 7, best["mean"], best["std"]), CPU)
+    assert accuracy(logits, targets) == best["val_accuracy"]
+    assert best["val_accuracy"] == max(row["val_accuracy"] for row in history)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path, dataset, settings):
+    first, history = train(tmp_path / "1", dataset, settings)
+    torch.rand(7)  # what was drawn before a training does not matter
+    second, again = train(tmp_path / "2", dataset, settings)
+    assert same(first, second)
+    assert without_times(history) == without_times(again)
+    other, _ = train(tmp_path / "3", dataset, settings.model_copy(update={"seed": 7}))
+    assert not same(first, other)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *({"schedule": name} for name in ("constant", "step", "cosine", "one_cycle", "linear")),
+        {"optimizer": "adamw", "muon_lr": 0.1, "bias_lr": 0.01, "alternate_flip": True},
+        {"optimizer": "sgd", "cutout": 4, "crop_fill": "reflect"},
+        {"model": "compactnet"},
+    ],
+    ids=lambda recipe: "-".join(str(value) for value in recipe.values()),
+)
+def test_a_training_stopped_in_mid_epoch_ends_with_the_same_weights(
+    tmp_path, dataset, settings, recipe
+):
+    settings = settings.model_copy(update=recipe)
+    whole, history = train(tmp_path / "whole", dataset, settings)
+
+    steps = []
+
+    def stop(step, loss):
+        steps.append(step)
+        if len(steps) == 4 + 2:  # in the second epoch
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", dataset, settings, on_step=stop)
+    assert len(load_checkpoint(tmp_path / "cut" / "last.pt")["history"]) == 1
+    torch.rand(7)
+    resumed, joined = train(tmp_path / "cut", dataset, settings)
+    assert same(whole, resumed)
+    assert without_times(history) == without_times(joined)
+    cut, best = (load_best(tmp_path / name / "best.pt") for name in ("cut", "whole"))
+    assert same(cut[0].state_dict(), best[0].state_dict())
+    assert cut[1] == best[1]
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path, dataset, settings):
+    weights, history = train(tmp_path, dataset, settings)
+
+    def fail(*_):
+        pytest.fail("trained again")
+
+    again, same_history = train(tmp_path, dataset, settings, on_step=fail, on_epoch=fail)
+    assert same(weights, again)
+    assert same_history == history
+    _, fresh = train(tmp_path, dataset, settings, resume=False)
+    assert without_times(fresh) == without_times(history)
+
+
+def test_a_step_that_was_killed_keeps_its_checkpoint_and_one_that_was_done_starts_afresh(
+    tmp_path, monkeypatch, settings
+):
+    monkeypatch.setenv("LAB_RUNS_DIR", str(tmp_path))
+    run = Run.create(settings, "toy")
+    last = run.file("checkpoints/last.pt")
+    last.parent.mkdir()
+    run.begin("04_training")
+    last.touch()
+    run.begin("04_training")  # again, after a kill
+    assert last.is_file()
+    run.finish("04_training")
+    run.begin("03_model")
+    assert last.is_file()
+    run.begin("04_training")
+    assert not last.exists()
+
+
+@pytest.mark.parametrize("batch_size", [1, 32, 51, 101, 102])
+def test_training_loss_and_accuracy_count_every_image_once(dataset, settings, batch_size):
+    changes = {"batch_size": batch_size, "flip": False, "crop_padding": 0, "schedule": "constant"}
+    settings = settings.model_copy(update=changes)
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3))
+    still = torch.optim.SGD(network.parameters(), lr=0.0)  # the weights stay where they are
+    batches = training_batches(settings, dataset, CPU.device)
+    schedule = make_schedule(settings, still, len(batches))
+    loss, share = train_epoch(network, batches, still, schedule, CPU)
+
+    logits, targets = predict(network, Batches(dataset.train, 7, dataset.mean, dataset.std), CPU)
+    assert share == (logits.argmax(1) == targets).sum().item() / 102 == accuracy(logits, targets)
+    assert loss == pytest.approx(nn.functional.cross_entropy(logits, targets).item(), rel=1e-5)
+    assert 0 < share < 1
+
+
+def test_step_and_one_cycle_and_cosine_give_the_published_learning_rates(settings):
+    def rates(**changes):
+        return schedule_values(settings.model_copy(update={"lr": 0.1, **changes}), 10)
+
+    step = rates(schedule="step", epochs=5, step_size=2, gamma=0.1)
+    assert step == pytest.approx([0.1] * 20 + [0.01] * 20 + [0.001] * 10)
+    assert rates(schedule="constant", epochs=2) == [0.1] * 20
+
+    one_cycle = rates(schedule="one_cycle", epochs=10, warmup_fraction=0.3)
+    assert one_cycle[0] == pytest.approx(0.1 / 25)
+    assert one_cycle.index(max(one_cycle)) == 29
+    assert max(one_cycle) == pytest.approx(0.1)
+    assert one_cycle[-1] < 1e-5 * 0.1
+
+    cosine = rates(schedule="cosine", epochs=10)
+    half_wave = [0.05 * (1 + math.cos(math.pi * step / 100)) for step in range(100)]
+    assert cosine == pytest.approx(half_wave)
+
+
+def test_the_schedule_drawn_is_the_schedule_trained_with(tmp_path, dataset, settings):
+    _, history = train(tmp_path, dataset, settings)
+    drawn = schedule_values(settings, len(training_batches(settings, dataset, CPU.device)))
+    assert [row["lr"] for row in history] == pytest.approx(drawn[::4])
+
+
+def test_one_cycle_leaves_the_momentum_of_the_settings(settings):
+    settings = settings.model_copy(update={"optimizer": "sgd", "momentum": 0.8})
+    optimizer = make_optimizer(settings, nn.Linear(2, 2))
+    make_schedule(settings, optimizer, 10)
+    assert optimizer.param_groups[0]["momentum"] == 0.8
+
+
+def test_a_loss_that_is_no_number_stops_with_a_sentence(tmp_path, dataset, settings):
+    settings = settings.model_copy(update={"optimizer": "sgd", "lr": 100.0, "schedule": "constant"})
+
+    def spoil(step, loss):
+        with torch.no_grad():
+            next(network.parameters()).fill_(math.nan)
+
+    network = new_model(settings, dataset)
+    with pytest.raises(LabError, match=r"not a number after epoch 1; lower lr=100"):
+        fit(network, dataset, settings, CPU, tmp_path, on_step=spoil)
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_a_batch_larger_than_the_data_stops_with_a_sentence(tmp_path, dataset, settings):
+    with pytest.raises(LabError, match=r"batch_size=103 is larger than the 102 .* at most 102"):
+        train(tmp_path, dataset, settings.model_copy(update={"batch_size": 103}))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 5 GB)"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+    ids=lambda error: f"{type(error).__name__}-{str(error)[:12]}",
+)
+def test_out_of_memory_names_the_batch_size_to_try(tmp_path, dataset, settings, error):
+    def run_out(step, loss):
+        raise error
+
+    with pytest.raises(LabError, match=r"batch_size=32; try batch_size=16"):
+        train(tmp_path, dataset, settings, on_step=run_out)
+
+
+def test_other_errors_pass_as_they_are(tmp_path, dataset, settings):
+    def fail(step, loss):
+        raise RuntimeError("Expected contiguous memory format")
+
+    with pytest.raises(RuntimeError, match="memory format"):
+        train(tmp_path, dataset, settings, on_step=fail)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 3000])
+def test_a_damaged_checkpoint_stops_with_a_sentence(tmp_path, dataset, settings, keep):
+    train(tmp_path, dataset, settings.model_copy(update={"epochs": 1}))
+    last = tmp_path / "last.pt"
+    last.write_bytes(last.read_bytes()[:keep])
+    with pytest.raises(LabError, match=r"last\.pt is damaged .*; delete it and run 04_training"):
+        train(tmp_path, dataset, settings)
+    with pytest.raises(LabError, match=r"missing: run 04_training first"):
+        load_checkpoint(tmp_path / "none.pt")
+
+
+class Code:
+    """Pickled, it names a function; loading a pickle of it would call that."""
+
+    def __reduce__(self):
+        return print, ("this runs when it is unpickled",)
+
+
+def test_a_checkpoint_holds_no_code_and_one_that_does_is_refused(
+    tmp_path, dataset, settings, capsys
+):
+    train(tmp_path, dataset, settings)
+    for name in ("best.pt", "last.pt"):
+        assert torch.load(tmp_path / name, weights_only=True)
+    torch.save({"model": Code()}, tmp_path / "evil.pt")
+    with pytest.raises(LabError, match="damaged"):
+        load_checkpoint(tmp_path / "evil.pt")
+    assert "this runs" not in capsys.readouterr().out
+
+
+def test_the_history_comes_back_from_csv_as_it_was(tmp_path, dataset, settings):
+    _, history = train(tmp_path, dataset, settings)
+    write_history(tmp_path / "history.csv", history)
+    assert read_history(tmp_path / "history.csv") == history
+
+
+@pytest.mark.parametrize("batch_size", [4, 64])
+def test_the_memory_of_a_step_is_near_what_one_counts_by_hand(settings, batch_size):
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16 * 16, 10)
+    )
+    settings = settings.model_copy(update={"batch_size": batch_size})
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    found = step_memory_mb(network, settings, CPU, 16)
+    # For backward: the image, the ReLU's output (the linear layer's input too); four copies of
+    # the weights.
+    by_hand = batch_size * (3 + 8) * 16 * 16 * 4 + 4 * 4 * (224 + 20_490)
+    assert found * 1e6 == pytest.approx(by_hand, rel=0.5)
+    assert same(before, network.state_dict())
+
+
+def test_the_memory_estimate_leaves_running_statistics_and_grows_with_the_batch(settings, dataset):
+    network = new_model(settings, dataset)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    bfloat16 = Machine(torch.device("cpu"), "a test", torch.bfloat16, "a test")
+    for machine in (CPU, bfloat16):
+        small, large = (
+            step_memory_mb(network, settings.model_copy(update={"batch_size": n}), machine, 16)
+            for n in (100, 200)
+        )
+        assert small < large < 2 * small
+    assert same(before, network.state_dict())
+
+
+def test_the_verdict_follows_from_the_gap_and_the_training_accuracy():
+    assert verdict(0.95, 0.80)[0] == "overfitting"
+    assert verdict(0.60, 0.58)[0] == "underfitting"
+    assert verdict(0.82, 0.79)[0] == "balanced"
+    assert "gap of 3.0 percentage points" in verdict(0.82, 0.79)[1]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one_cycle", "linear"])
+@pytest.mark.parametrize("epochs", [1, 20])
+def test_every_hyperparameter_has_a_reason(dataset, settings, optimizer, schedule, epochs):
+    settings = settings.model_copy(
+        update={"optimizer": optimizer, "schedule": schedule, "epochs": epochs}
+    )
+    rows = hyperparameters(settings, dataset, CPU, 4)
+    assert all(row["value"] and row["reason"].endswith(".") for row in rows)
+    history = [{"val_loss": 1.0, "val_accuracy": 0.5}] * epochs
+    assert schedule_effect(history, schedule_values(settings, 4)).endswith(".")
