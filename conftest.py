@@ -1,8 +1,8 @@
 """Test settings: nothing is written outside pytest's own folders, and the network is not needed."""
 
 import os
-import tempfile
 from pathlib import Path
+import tempfile
 
 import pytest
 

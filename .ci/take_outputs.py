@@ -6,10 +6,9 @@ committed files differ from the sources in outputs alone.
 
 import sys
 
-import nbformat
-
 from lab_utils.run import STEPS, Run
 from lab_utils.settings import project_root
+import nbformat
 
 
 def main(name: str) -> None:

@@ -3,14 +3,13 @@
 Everything the lab's speed is compared with is in this file.
 """
 
+from lab_utils.models import SimpleCNN
+from lab_utils.sources import cifar10_folder
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import CIFAR10
-
-from lab_utils.models import SimpleCNN
-from lab_utils.sources import cifar10_folder
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)
 EPOCHS = 20  # of the course's case study, which ends at 79.84%

@@ -1,21 +1,20 @@
 """What every benchmark shares: alternate the two sides, take medians, describe the machine."""
 
 import argparse
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+import sys
+import time
 from typing import Any
-
-import torch
 
 from lab_utils import LabError, hardware
 from lab_utils.data import Dataset, Split
 from lab_utils.run import write_json
 from lab_utils.settings import Settings, load_settings
 from lab_utils.sources import read
+import torch
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,15 @@
 
 import argparse
 
-import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
-
 from benchmarks import baseline
 from benchmarks.common import Row, cifar10, compare_seconds, run, timed
 from lab_utils import hardware
 from lab_utils.optim import make_optimizer, make_schedule
 from lab_utils.settings import load_settings
 from lab_utils.training import new_model, train_epoch, training_batches
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:

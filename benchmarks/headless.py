@@ -6,11 +6,11 @@ Ours is `lab run` in a folder of its own; the baseline executes the same six not
 
 import argparse
 import os
+from pathlib import Path
+from statistics import median
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
-from statistics import median
 
 from benchmarks.common import Row, run, say, timed
 from lab_utils.run import STEPS, read_json

@@ -2,15 +2,14 @@
 
 import argparse
 import itertools
-import time
 from statistics import median
-
-import torch
+import time
 
 from benchmarks import baseline
 from benchmarks.common import Row, cifar10, run, say
 from lab_utils.settings import load_settings
 from lab_utils.training import training_batches
+import torch
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:

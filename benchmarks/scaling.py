@@ -6,13 +6,11 @@ is better than linear.
 """
 
 import argparse
+from contextlib import suppress
 import json
 import subprocess
 import sys
 import time
-from contextlib import suppress
-
-import torch
 
 from benchmarks.common import Row, cifar10, run, say
 from lab_utils import hardware
@@ -21,6 +19,7 @@ from lab_utils.optim import make_optimizer, make_schedule
 from lab_utils.run import peak_memory_mb
 from lab_utils.settings import load_settings
 from lab_utils.training import new_model, train_epoch, training_batches
+import torch
 
 IMAGES = (5_000, 50_000, 500_000)
 BATCHES = (32, 64, 128, 256, 512, 1024)

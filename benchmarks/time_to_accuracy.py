@@ -5,10 +5,8 @@ baseline is the course's 20 epochs, of which some are measured and the rest scal
 """
 
 import argparse
-import time
 from statistics import mean
-
-import torch
+import time
 
 from benchmarks import baseline
 from benchmarks.common import Row, cifar10, run, say, timed
@@ -20,6 +18,7 @@ from lab_utils.hardware import Machine
 from lab_utils.optim import make_optimizer, make_schedule
 from lab_utils.settings import Settings, load_settings
 from lab_utils.training import EVAL_BATCH, new_model, train_epoch, training_batches
+import torch
 
 TARGETS = {"simple_fast": 0.7984, "sprint": 0.7984, "ninety_four": 0.94}
 

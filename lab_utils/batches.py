@@ -8,12 +8,11 @@ operation draws from the same distribution as torchvision's transform of that na
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from lab_utils import LabError
+from lab_utils.data import Split
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-
-from lab_utils import LabError
-from lab_utils.data import Split
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ import io
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from lab_utils import LabError, models
 from lab_utils.data import Dataset
 from lab_utils.run import write_atomic
 from lab_utils.settings import Settings
+import torch
+from torch import Tensor, nn
 
 Row = dict[str, float]  # one epoch of the history
 

@@ -58,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from lab_utils.report import build  # Typst is loaded only where a report is made
+
     started = time.perf_counter()
     settings = load_settings(options.experiment, **parse_assignments(options.set))
     start = parse_step(options.start) if options.start else None
@@ -71,21 +73,19 @@ def _run(options: argparse.Namespace) -> None:
     # The executed notebooks and the summary below are for people who read logs too.
     os.environ.setdefault("TQDM_DISABLE", "1")
     execute(run, steps, say=lambda line: print(line, flush=True))
-    _report(argparse.Namespace(name=run.name))
+    report = build(run)
     metrics = run.read_json("metrics.json")
     warning = "" if metrics["data_is_cifar10"] else f" (data: {metrics['data']}, NOT CIFAR-10)"
     print(
         f"test accuracy {metrics['test_accuracy']:.2%}{warning}, "
-        f"wall time {time.perf_counter() - started:.0f} s"
+        f"wall time {time.perf_counter() - started:.0f} s, report {relative(report)}"
     )
 
 
 def _report(options: argparse.Namespace) -> None:
-    from lab_utils.report import build  # Typst is loaded only where a report is made
+    from lab_utils.report import build
 
-    started = time.perf_counter()
-    path = build(Run.load(options.name))
-    print(f"report {relative(path)} ({time.perf_counter() - started:.1f} s)", flush=True)
+    print(f"report {relative(build(Run.load(options.name)))}")
 
 
 def _list(options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Tested runs side by side: one row per experiment, the seeds of an experiment taken together."""
 
-import json
 from collections import defaultdict
+import json
 from statistics import mean, stdev
 from typing import Any
 

@@ -4,18 +4,17 @@
 only once the model is chosen.
 """
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-
-import numpy as np
-import torch
-from sklearn.model_selection import train_test_split
-from torch import Tensor
+import hashlib
 
 from lab_utils import LabError
 from lab_utils.run import Run
 from lab_utils.sources import Images, read, resolve_auto
+import numpy as np
+from sklearn.model_selection import train_test_split
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)

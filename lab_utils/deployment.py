@@ -4,23 +4,22 @@ Everything here runs on the CPU in float32, which every machine has. The picture
 model is in ``inference``.
 """
 
-import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from statistics import median
+import time
 from typing import Any
-
-import torch
-from torch import Tensor
-from torch.export import ExportedProgram
+import warnings
 
 from lab_utils import models
 from lab_utils.checkpoints import load_checkpoint
 from lab_utils.inference import PixelModel
 from lab_utils.run import write_atomic
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
 
 BATCH_SIZES = (1, 8, 64, 256)
 Runner = Callable[[Tensor], Tensor]  # pixels (B, 3, S, S) float32 in 0..1 -> logits (B, K)

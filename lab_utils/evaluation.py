@@ -7,15 +7,14 @@ batch size.
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import torch
-from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
-from torch import Tensor, nn
-from torch.nn.functional import pad
-
 from lab_utils.batches import Batches
 from lab_utils.hardware import Machine
+import numpy as np
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
 
 
 @torch.inference_mode()

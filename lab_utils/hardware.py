@@ -1,25 +1,24 @@
 """Notebook 01: what this machine has, which device and precision suit it, and how fast it is."""
 
-import copy
-import os
-import platform
-import shutil
-import subprocess
-import time
 from collections.abc import Callable
+import copy
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+import os
 from pathlib import Path
+import platform
+import shutil
 from statistics import median
+import subprocess
+import time
 from typing import Any
-
-import psutil
-import torch
-from torch import Tensor, nn
 
 from lab_utils import LabError
 from lab_utils.run import Run
 from lab_utils.settings import Settings, project_root
+import psutil
+import torch
+from torch import Tensor, nn
 
 GB = 1e9
 # Float32 gives about 1e-6; tensor cores that round to TF32 about 1e-3; a wrong result, near 1.

@@ -4,19 +4,18 @@ It needs ``best.pt`` and nothing else of the run. Everything here runs on the CP
 every machine has.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image, ImageOps
-from torch import Tensor, nn
-
 from lab_utils import LabError
 from lab_utils.checkpoints import load_best
+import numpy as np
+from PIL import Image, ImageOps
+import torch
+from torch import Tensor, nn
 
 Picture = str | os.PathLike | Image.Image | np.ndarray | Tensor
 

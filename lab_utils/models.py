@@ -9,10 +9,9 @@ Parameters with the defaults: simplecnn 620,810; compactnet 201,802, its twin co
 from collections.abc import Callable
 from functools import partial
 
-from torch import Tensor, nn
-
 from lab_utils import LabError
 from lab_utils.speednet import SpeedNet
+from torch import Tensor, nn
 
 
 class SimpleCNN(nn.Module):

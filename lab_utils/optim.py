@@ -2,12 +2,11 @@
 
 from typing import Any
 
+from lab_utils.muon import FilterMuon
+from lab_utils.settings import Settings
 import torch
 from torch import nn
 from torch.optim import Optimizer, lr_scheduler
-
-from lab_utils.muon import FilterMuon
-from lab_utils.settings import Settings
 
 
 class Together(Optimizer):

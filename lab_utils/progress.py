@@ -1,17 +1,16 @@
 """What a person sees while the lab works: a banner, and training progress live or line by line."""
 
+from collections.abc import Callable
 import html
 import os
 import time
-from collections.abc import Callable
 from typing import Any
 
 from IPython.display import HTML, display
-from torch import Tensor
-
 from lab_utils.checkpoints import Row
 from lab_utils.data import Dataset
 from lab_utils.run import Run
+from torch import Tensor
 
 
 def is_live() -> bool:

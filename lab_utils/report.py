@@ -7,20 +7,19 @@ definitions that appendix A prints). Names and settings go in as JSON strings, n
 """
 
 import ast
+from datetime import datetime, timedelta
 import json
+from pathlib import Path
 import re
 import shutil
 import tempfile
-from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
-
-import typst
 
 from lab_utils import LabError
 from lab_utils.comparison import experiments
 from lab_utils.run import STEPS, Run, write_atomic
 from lab_utils.settings import load_params, project_root
+import typst
 
 _FILES = {
     "01_setup": ("hardware.json",),

@@ -4,24 +4,23 @@ Every write is atomic: a temporary file in the same folder, flushed to disk, the
 old one. A process killed at any moment leaves the previous file or the new one, never half a file.
 """
 
-import json
-import math
-import os
-import platform
-import re
-import subprocess
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
+import json
+import math
+import os
 from pathlib import Path
+import platform
+import re
+import subprocess
+import time
 from typing import Any
-
-import yaml
 
 from lab_utils import LabError
 from lab_utils.settings import Settings, default_name, load_settings, project_root
+import yaml
 
 STEPS = (
     "01_setup",

@@ -5,16 +5,15 @@ A run that stopped goes on with its first step that is not done, and a training 
 its first epoch that is not done.
 """
 
+from collections.abc import Callable, Sequence
 import os
+from pathlib import Path
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 from jupyter_client import AsyncKernelManager
 from jupyter_core.utils import run_sync
-
 from lab_utils import LabError
 from lab_utils.run import STEPS, Run, runs_dir
 from lab_utils.settings import project_root
@@ -111,8 +110,8 @@ def _execute_one(
     run: Run, step: str, kernel: AsyncKernelManager, say: Callable[[str], None]
 ) -> None:
     # Imported here: `lab list` and `lab report` do not need them.
-    import papermill
     from nbclient.exceptions import DeadKernelError
+    import papermill
     from papermill.exceptions import PapermillExecutionError
 
     source = project_root() / "notebooks" / f"{step}.ipynb"

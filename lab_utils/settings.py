@@ -5,14 +5,13 @@ Unknown keys and values out of range are refused with one sentence that names th
 
 import difflib
 import os
-import re
 from pathlib import Path
+import re
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from lab_utils import LabError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import yaml
 
 
 class Settings(BaseModel):

@@ -3,24 +3,23 @@
 ``read(name, split, settings)`` gives an ``Images``. Nothing here knows of validation or training.
 """
 
-import hashlib
-import os
-import socket
-import tarfile
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+import hashlib
+import os
 from pathlib import Path
-
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import socket
+import tarfile
+import zipfile
 
 from lab_utils import LabError, shapes
 from lab_utils.run import write_atomic
 from lab_utils.settings import Settings, project_root
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 _CONNECT_SECONDS = 10  # a firewall that drops packets must not hang the lab
 _CIFAR_FOLDER = "cifar-10-batches-py"

@@ -1,10 +1,9 @@
 """SpeedNet: a network built to learn CIFAR-sized images in little time."""
 
+from lab_utils import LabError
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, unfold
-
-from lab_utils import LabError
 
 
 class SpeedNet(nn.Module):

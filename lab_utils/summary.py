@@ -7,11 +7,10 @@ image, (1, 3, S, S), that the model is built for.
 import copy
 from typing import Any, NamedTuple
 
+from lab_utils import LabError
 import torch
 from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
-
-from lab_utils import LabError
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -1,7 +1,7 @@
 """Tables in a notebook: the same rows as aligned text and as HTML."""
 
-import html
 from collections.abc import Mapping, Sequence
+import html
 from typing import Any
 
 

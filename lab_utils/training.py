@@ -4,16 +4,11 @@ A training that was stopped at any moment continues from its last whole epoch an
 same weights, bit for bit, as one that was not.
 """
 
+from collections.abc import Callable
 import math
+from pathlib import Path
 import re
 import time
-from collections.abc import Callable
-from pathlib import Path
-
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from lab_utils import LabError, models
 from lab_utils.batches import Augmentation, Batches, normalize
@@ -31,6 +26,10 @@ from lab_utils.hardware import Machine, synchronize
 from lab_utils.optim import make_optimizer, make_schedule
 from lab_utils.run import write_atomic
 from lab_utils.settings import Settings
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 EVAL_BATCH = 500  # images; evaluation keeps no activations, so more fit than in training
 # As CUDA and MPS, cuBLAS, and the CPU allocator of Linux and of Windows say it.

@@ -1,23 +1,22 @@
 """Where images come from, what is done with files that are wrong, and how they are split."""
 
+from functools import partial
 import hashlib
 import http.server
 import os
+from pathlib import Path
 import pickle
 import tarfile
 import threading
-from functools import partial
-from pathlib import Path
-
-import numpy as np
-import pytest
-import torch
-from PIL import Image
-from torchvision.datasets import CIFAR10
 
 from lab_utils import LabError, sources
 from lab_utils.data import channel_statistics, load, load_test
 from lab_utils.run import open_run
+import numpy as np
+from PIL import Image
+import pytest
+import torch
+from torchvision.datasets import CIFAR10
 
 REAL = os.environ.get("LAB_DATA_DIR")
 FOLDER = "cifar-10-batches-py"

@@ -4,11 +4,6 @@ import contextlib
 import io
 import warnings
 
-import numpy as np
-import pytest
-import torch
-from PIL import Image
-
 from lab_utils import LabError, deployment, models
 from lab_utils.card import model_card
 from lab_utils.checkpoints import save_best
@@ -16,6 +11,10 @@ from lab_utils.data import Dataset, Split
 from lab_utils.inference import InferenceEngine, load_pixel_model, to_rgb
 from lab_utils.run import Run
 from lab_utils.settings import Settings, project_root
+import numpy as np
+from PIL import Image
+import pytest
+import torch
 
 CLASSES = ("ant", "bee", "cow", "dog")
 SETTINGS = Settings(experiment="smoke")

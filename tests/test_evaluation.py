@@ -2,17 +2,16 @@
 
 from io import BytesIO
 
-import numpy as np
-import pytest
-import sklearn.metrics
-import torch
-from torch import nn
-
 from lab_utils import evaluation
 from lab_utils.batches import Batches
 from lab_utils.data import Split
 from lab_utils.figures import evaluation as figures
 from lab_utils.hardware import Machine
+import numpy as np
+import pytest
+import sklearn.metrics
+import torch
+from torch import nn
 
 CPU = Machine(torch.device("cpu"), "", torch.float32, "")
 

@@ -2,10 +2,6 @@
 
 import time
 
-import pytest
-import torch
-from torch import nn
-
 from lab_utils import LabError
 from lab_utils.hardware import (
     GRADIENT_TOLERANCE,
@@ -21,6 +17,9 @@ from lab_utils.hardware import (
 from lab_utils.run import open_run
 from lab_utils.settings import Settings
 from lab_utils.sources import outlook
+import pytest
+import torch
+from torch import nn
 
 CPU = Machine(torch.device("cpu"), "", torch.float32, "")
 

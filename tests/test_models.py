@@ -2,11 +2,6 @@
 
 import math
 
-import pytest
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 from lab_utils import LabError
 from lab_utils.models import MODELS, build
 from lab_utils.summary import (
@@ -17,6 +12,10 @@ from lab_utils.summary import (
     receptive_field,
     weight_bytes,
 )
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 # By hand; K x C_in x C_out is a convolution's weights, 2 C a BatchNorm's weight and bias:
 # simplecnn  896 + 64 + 18,496 + 128 + 73,856 + 256 + 524,544 + 2,570 (convolutions with bias)

@@ -2,13 +2,12 @@
 
 import ast
 import json
-import re
 from pathlib import Path
-
-import nbformat
-import pytest
+import re
 
 from lab_utils.run import STEPS
+import nbformat
+import pytest
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 PATHS = [FOLDER / f"{step}.ipynb" for step in STEPS]

@@ -2,14 +2,13 @@
 
 import copy
 
-import pytest
-import torch
-from torch import nn
-
 from lab_utils.models import SimpleCNN
 from lab_utils.muon import FilterMuon
 from lab_utils.optim import Together, make_optimizer, make_schedule, schedule_values
 from lab_utils.settings import Settings
+import pytest
+import torch
+from torch import nn
 
 
 def settings(**values):

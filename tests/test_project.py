@@ -1,17 +1,17 @@
 """The project's own files: style, the README's commands, pins that agree."""
 
+import os
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
 
+from lab_utils.cli import _parser
+from lab_utils.settings import load_settings, project_root
 import nbformat
 import pytest
 import yaml
-
-from lab_utils.cli import _parser
-from lab_utils.settings import load_settings, project_root
 
 ROOT = project_root()
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,6 +76,23 @@ def test_every_dependency_is_pinned_and_installed_as_pinned():
 def test_conda_installs_the_same_requirements():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert {"pip": ["-r requirements.txt"]} in environment["dependencies"]
+
+
+def test_waiting_threads_sleep_unless_the_user_says_otherwise():
+    code = "import os, lab_utils; print(os.environ['OMP_WAIT_POLICY'])"
+    for given, expected in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+        assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_a_notebook_imports_lab_utils_before_torch(path):
+    source = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells)
+    own = re.search(r"^(import|from) lab_utils", source, re.MULTILINE)
+    torch = re.search(r"^(import|from) torch", source, re.MULTILINE)
+    assert own and (torch is None or own.start() < torch.start())
 
 
 def test_importing_the_package_does_no_work():

@@ -1,17 +1,16 @@
 """The report says what the run's files say, is readable by everyone, and fails in one sentence."""
 
 import json
-import re
 from pathlib import Path
-
-import numpy as np
-import pytest
-from PIL import Image
-from pypdf import PdfReader
+import re
 
 from lab_utils import LabError, report
 from lab_utils.run import STEPS, Run, write_json
 from lab_utils.settings import Settings, load_params
+import numpy as np
+from PIL import Image
+from pypdf import PdfReader
+import pytest
 
 PACKAGES = (
     "torch", "torchvision", "numpy", "matplotlib", "seaborn", "scikit-learn", "jupyterlab",

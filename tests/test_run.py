@@ -7,12 +7,11 @@ import subprocess
 import sys
 import time
 
-import numpy as np
-import pytest
-
 from lab_utils import LabError
 from lab_utils.run import Run, open_run, write_atomic, write_json
 from lab_utils.settings import load_settings
+import numpy as np
+import pytest
 
 
 @pytest.fixture

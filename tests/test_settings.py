@@ -1,9 +1,8 @@
 """What params.yaml, LAB_SET and --set may say, and how a mistake is answered."""
 
-import pytest
-
 from lab_utils import LabError
 from lab_utils.settings import default_name, load_params, load_settings, parse_assignments
+import pytest
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,9 @@
 
 import hashlib
 
+from lab_utils import shapes
 import numpy as np
 import pytest
-
-from lab_utils import shapes
 
 
 @pytest.fixture(scope="module")

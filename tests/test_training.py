@@ -2,10 +2,6 @@
 
 import math
 
-import pytest
-import torch
-from torch import nn
-
 from lab_utils import LabError
 from lab_utils.batches import Batches
 from lab_utils.checkpoints import load_best, load_checkpoint, read_history, write_history
@@ -17,6 +13,9 @@ from lab_utils.optim import make_optimizer, make_schedule, schedule_values
 from lab_utils.run import Run
 from lab_utils.settings import Settings
 from lab_utils.training import fit, new_model, step_memory_mb, train_epoch, training_batches
+import pytest
+import torch
+from torch import nn
 
 CPU = Machine(torch.device("cpu"), "a test", torch.float32, "a test")
 

@@ -2,9 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-from matplotlib.ticker import StrMethodFormatter
-
 from lab_utils.figures.style import (
     BLUE,
     GRAY,
@@ -16,6 +13,8 @@ from lab_utils.figures.style import (
     new_figure,
     styled,
 )
+from matplotlib.ticker import StrMethodFormatter
+import numpy as np
 
 
 @styled

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.ticker import NullLocator
-
 from lab_utils.figures.style import (
     BLUE,
     GREEN,
@@ -14,6 +12,7 @@ from lab_utils.figures.style import (
     new_figure,
     styled,
 )
+from matplotlib.ticker import NullLocator
 
 _LOOKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D"))
 

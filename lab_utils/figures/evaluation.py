@@ -3,12 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.patches import Patch
-
 from lab_utils.figures.style import (
     BLUE,
     GRAY,
@@ -19,6 +13,11 @@ from lab_utils.figures.style import (
     new_figure,
     styled,
 )
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Patch
+import numpy as np
+import seaborn as sns
 
 _WRITTEN = 12  # up to this many classes each cell of a confusion matrix holds its number
 _BLUES = LinearSegmentedColormap.from_list("lab", ["#ffffff", "#9ecae8", BLUE, "#00304d"])

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from lab_utils.figures.style import BLUE, GRAY, LabFigure, new_figure, styled
+import numpy as np
 
 
 @styled

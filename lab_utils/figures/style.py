@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from io import BytesIO
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+import numpy as np
 
 # Okabe and Ito's colours can be told apart with any colour vision.
 BLUE, ORANGE, GREEN, RED, PURPLE, GRAY = (

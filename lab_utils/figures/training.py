@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from statistics import median
 
-import numpy as np
-from matplotlib.axes import Axes
-
 from lab_utils.figures.style import (
     BLUE,
     GRAY,
@@ -16,6 +13,8 @@ from lab_utils.figures.style import (
     styled,
     whole_numbers,
 )
+from matplotlib.axes import Axes
+import numpy as np
 
 Row = dict[str, float]  # one epoch of the history
 
