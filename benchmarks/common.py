@@ -1,10 +1,13 @@
 """What every benchmark shares: alternate the two sides, take medians, describe the machine."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+import os
 from pathlib import Path
 from statistics import median
+import subprocess
 import sys
 import time
 from typing import Any
@@ -13,7 +16,7 @@ from lab_utils import LabError, hardware
 from lab_utils.data import Dataset, Split
 from lab_utils.run import write_json
 from lab_utils.settings import Settings, load_settings
-from lab_utils.sources import read
+from lab_utils.sources import cifar10_folder, read
 import torch
 
 
@@ -50,6 +53,23 @@ def timed(work: Callable[[], Any]) -> float:
 def say(text: str) -> None:
     """Progress goes to stderr; stdout is for the table."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def course() -> Iterator[Callable[[], float]]:
+    """A function that trains one epoch of the course's recipe and returns its seconds."""
+    command = [sys.executable, "-m", "benchmarks.baseline", str(cifar10_folder())]
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **options) as process:
+
+        def epoch() -> float:
+            process.stdin.write("epoch\n")
+            process.stdin.flush()
+            return float(process.stdout.readline())
+
+        yield epoch
+        process.stdin.close()
 
 
 def cifar10(train_images: int | None = None) -> tuple[Dataset, Split]:

@@ -2,8 +2,7 @@
 
 import argparse
 
-from benchmarks import baseline
-from benchmarks.common import Row, cifar10, compare_seconds, run, timed
+from benchmarks.common import Row, cifar10, compare_seconds, course, run, timed
 from lab_utils import hardware
 from lab_utils.optim import make_optimizer, make_schedule
 from lab_utils.settings import load_settings
@@ -22,14 +21,14 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     batches = training_batches(settings, dataset, machine.device)
     optimizer = make_optimizer(settings, model)
     schedule = make_schedule(settings, optimizer, len(batches))
-    course = baseline.Training(workers=2)
 
     def ours() -> None:
         train_epoch(model, batches, optimizer, schedule, machine)
 
-    row = compare_seconds(
-        "SimpleCNN epoch, seconds", lambda: timed(ours), lambda: timed(course.epoch), arguments.runs
-    )
+    with course() as their_epoch:
+        row = compare_seconds(
+            "SimpleCNN epoch, seconds", lambda: timed(ours), their_epoch, arguments.runs
+        )
     inputs, targets = next(iter(batches))
     with FlopCounterMode(display=False) as counter, machine.autocast():
         nn.functional.cross_entropy(model(inputs).float(), targets).backward()

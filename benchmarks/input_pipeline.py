@@ -8,6 +8,7 @@ import time
 from benchmarks import baseline
 from benchmarks.common import Row, cifar10, run, say
 from lab_utils.settings import load_settings
+from lab_utils.sources import cifar10_folder
 from lab_utils.training import training_batches
 import torch
 
@@ -18,7 +19,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     dataset, _ = cifar10()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batches = training_batches(settings, dataset, device)
-    loaders = {workers: baseline.loader(workers) for workers in (0, 2)}
+    loaders = {workers: baseline.loader(cifar10_folder(), workers) for workers in (0, 2)}
 
     def ours() -> float:
         start = time.perf_counter()

@@ -7,6 +7,7 @@ is better than linear.
 
 import argparse
 from contextlib import suppress
+from dataclasses import replace
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import time
 
 from benchmarks.common import Row, cifar10, run, say
 from lab_utils import hardware
-from lab_utils.data import Dataset, Split
+from lab_utils.data import Split
 from lab_utils.optim import make_optimizer, make_schedule
 from lab_utils.run import peak_memory_mb
 from lab_utils.settings import load_settings
@@ -39,7 +40,7 @@ def one(images: int, batch_size: int, width: int | None) -> dict[str, float]:
         dataset.train.images.repeat(repeats, 1, 1, 1)[:images],
         dataset.train.targets.repeat(repeats)[:images],
     )
-    dataset = Dataset(**{**vars(dataset), "train": train})
+    dataset = replace(dataset, train=train)
     model = new_model(settings, dataset).to(machine.device, memory_format=torch.channels_last)
     batches = training_batches(settings, dataset, machine.device)
     optimizer = make_optimizer(settings, model)
