@@ -112,7 +112,11 @@ def train_epoch(
     label_smoothing: float = 0.0,
     on_step: Callable[[int, Tensor], None] | None = None,
 ) -> tuple[float, float]:
-    """One pass over ``batches``; mean loss and accuracy over the samples as they were seen."""
+    """One pass over ``batches``; mean loss and accuracy over the samples as they were seen.
+
+    The loss returned is the plain cross-entropy, also where the one that is minimised is smoothed:
+    so it can be compared with validation and between recipes.
+    """
     model.train()
     loss_sum = torch.zeros((), device=machine.device)
     correct = torch.zeros((), dtype=torch.int64, device=machine.device)
@@ -126,8 +130,12 @@ def train_epoch(
         optimizer.step()
         schedule.step()
         # Sums stay on the device: reading them every step would make a GPU wait.
-        loss_sum += loss.detach() * len(targets)
-        correct += (logits.detach().argmax(1) == targets).sum()
+        with torch.no_grad():
+            plain = (
+                nn.functional.cross_entropy(logits.float(), targets) if label_smoothing else loss
+            )
+            loss_sum += plain * len(targets)
+            correct += (logits.argmax(1) == targets).sum()
         seen += len(targets)
         if on_step:
             on_step(step, loss.detach())

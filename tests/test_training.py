@@ -3,7 +3,7 @@
 import math
 
 from lab_utils import LabError
-from lab_utils.batches import Batches
+from lab_utils.batches import Batches, normalize
 from lab_utils.checkpoints import load_best, load_checkpoint, read_history, write_history
 from lab_utils.data import Dataset, Split
 from lab_utils.evaluation import accuracy, predict
@@ -317,3 +317,18 @@ def test_every_hyperparameter_has_a_reason(dataset, settings, optimizer, schedul
     assert all(row["value"] and row["reason"].endswith(".") for row in rows)
     history = [{"val_loss": 1.0, "val_accuracy": 0.5}] * epochs
     assert schedule_effect(history, schedule_values(settings, 4)).endswith(".")
+
+
+def test_the_recorded_loss_is_the_plain_cross_entropy_also_when_smoothed():
+    """With a learning rate of nothing the weights stay, so that the epoch's loss can be redone."""
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (50, 3, 8, 8), dtype=torch.uint8)
+    split = Split(images, torch.arange(50) % 3)
+    batches = Batches(split, 16, (0.5,) * 3, (0.25,) * 3, generator=torch.Generator())
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    loss, _ = train_epoch(model, batches, optimizer, schedule, CPU, label_smoothing=0.3)
+    inputs = normalize(images, (0.5,) * 3, (0.25,) * 3)
+    expected = nn.functional.cross_entropy(model(inputs), split.targets).item()
+    assert loss == pytest.approx(expected, rel=1e-5)
