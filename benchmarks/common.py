@@ -14,7 +14,7 @@ from typing import Any
 
 from lab_utils import LabError, hardware
 from lab_utils.data import Dataset, Split
-from lab_utils.run import write_json
+from lab_utils.files import write_json
 from lab_utils.settings import Settings, load_settings
 from lab_utils.sources import cifar10_folder, read
 import torch

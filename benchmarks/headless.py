@@ -13,7 +13,8 @@ import sys
 import tempfile
 
 from benchmarks.common import Row, run, say, timed
-from lab_utils.run import STEPS, read_json
+from lab_utils.files import read_json
+from lab_utils.run import STEPS
 from lab_utils.settings import project_root
 
 

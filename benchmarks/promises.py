@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 from benchmarks.common import Row, run, say, timed
-from lab_utils.run import read_json
+from lab_utils.files import read_json
 from lab_utils.settings import project_root
 
 COURSE = 79.84  # the case study's figure, of 20 epochs; to be reproduced within 1.5 points

@@ -11,7 +11,7 @@ from typing import Any
 
 from lab_utils import LabError, models
 from lab_utils.data import Dataset
-from lab_utils.run import write_atomic
+from lab_utils.files import write_atomic
 from lab_utils.settings import Settings
 import torch
 from torch import Tensor, nn

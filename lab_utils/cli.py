@@ -13,6 +13,11 @@ from lab_utils.settings import load_params, load_settings, parse_assignments
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 2 for an error, 130 for Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(
+            stream, "reconfigure"
+        ):  # a name that the console cannot show is no reason to stop
+            stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
@@ -72,7 +77,7 @@ def _run(options: argparse.Namespace) -> None:
         print(f"Going on with {steps[0]}.", flush=True)
     # The executed notebooks and the summary below are for people who read logs too.
     os.environ.setdefault("TQDM_DISABLE", "1")
-    execute(run, steps, say=lambda line: print(line, flush=True))
+    execute(run, steps, say=lambda line: print(line, flush=True), fresh=bool(start))
     report = build(run)
     metrics = run.read_json("metrics.json")
     warning = "" if metrics["data_is_cifar10"] else f" (data: {metrics['data']}, NOT CIFAR-10)"

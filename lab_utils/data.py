@@ -141,5 +141,12 @@ def _subset(targets: np.ndarray, size: int | None, seed: int) -> np.ndarray:
         return everything
     if size > len(targets):
         raise LabError(f"{size:,} images were asked for and the split has {len(targets):,}.")
-    kept, _ = train_test_split(everything, train_size=size, stratify=targets, random_state=seed)
+    try:
+        kept, _ = train_test_split(everything, train_size=size, stratify=targets, random_state=seed)
+    except ValueError:  # scikit-learn needs an image of each class on both sides
+        classes = len(np.unique(targets))
+        raise LabError(
+            f"{size:,} of {len(targets):,} images cannot be chosen in proportion to {classes} "
+            f"classes; use at least {classes} and leave out as many, or use all."
+        ) from None
     return np.sort(kept)

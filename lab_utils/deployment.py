@@ -15,8 +15,8 @@ import warnings
 
 from lab_utils import models
 from lab_utils.checkpoints import load_checkpoint
+from lab_utils.files import write_atomic
 from lab_utils.inference import PixelModel
-from lab_utils.run import write_atomic
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram

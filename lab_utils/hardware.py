@@ -52,8 +52,8 @@ def choose(settings: Settings) -> Machine:
     Raises LabError where the settings name a device or precision this machine lacks.
     """
     has = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
+        "cuda": torch.cuda.is_available() and _works("cuda"),
+        "mps": torch.backends.mps.is_available() and _works("mps"),
         "cpu": True,
     }
     if settings.device == "auto":
@@ -76,6 +76,14 @@ def choose(settings: Settings) -> Machine:
     else:
         dtype, why = getattr(torch, settings.precision), "asked for by the settings"
     return Machine(torch.device(name), reason, dtype, why)
+
+
+def _works(device: str) -> bool:
+    """Whether a first operation on ``device`` succeeds; virtual Macs list a GPU without memory."""
+    try:
+        return torch.ones(2, device=device).sum().item() == 2
+    except RuntimeError:
+        return False
 
 
 def _bfloat16_hardware(device: str) -> tuple[bool, str]:

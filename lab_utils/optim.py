@@ -79,7 +79,8 @@ def make_schedule(
             optimizer,
             [group["lr"] for group in optimizer.param_groups],
             total_steps=total,
-            pct_start=settings.warmup_fraction,
+            # PyTorch divides by the length of the warm-up less one step.
+            pct_start=max(settings.warmup_fraction, min(1.5 / total, 0.99)),
             cycle_momentum=False,  # the momentum stays what the settings say
         )
     if settings.schedule == "linear":

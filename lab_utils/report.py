@@ -13,11 +13,13 @@ from pathlib import Path
 import re
 import shutil
 import tempfile
+import tomllib
 from typing import Any
 
 from lab_utils import LabError
 from lab_utils.comparison import experiments
-from lab_utils.run import STEPS, Run, write_atomic
+from lab_utils.files import write_atomic
+from lab_utils.run import STEPS, Run
 from lab_utils.settings import load_params, project_root
 import typst
 
@@ -98,7 +100,21 @@ def _stage(run: Run, done: list[str], root: Path) -> dict[str, Any]:
         "figures": figures,
         "experiments": experiments(run) if "05_evaluation" in done else [],
         "code": _code(run.settings.model, root / "code"),
+        "requires": _requires(),
     }
+
+
+def _requires() -> dict[str, str]:
+    """The versions that the lab is meant to work with, by package in lower case, as ``>=2.11``."""
+    path = project_root() / "pyproject.toml"
+    if not path.is_file():
+        raise LabError(f"{path} is missing; restore it from the lab.")
+    project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+    ranges = {"python": project["requires-python"]}
+    for dependency in project["dependencies"]:
+        name, versions = re.match(r"([\w.-]+)(?:\[.*?\])?\s*([^;]*)", dependency).groups()
+        ranges[name.lower()] = versions.strip()
+    return ranges
 
 
 def _code(model: str, folder: Path) -> list[dict[str, Any]]:

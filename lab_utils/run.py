@@ -1,15 +1,8 @@
-"""The run folder: the one thing that passes between notebooks, command line and report.
+"""The run folder: the one thing that passes between notebooks, command line and report."""
 
-Every write is atomic: a temporary file in the same folder, flushed to disk, then renamed over the
-old one. A process killed at any moment leaves the previous file or the new one, never half a file.
-"""
-
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from datetime import datetime
 from importlib.metadata import version
-import json
-import math
 import os
 from pathlib import Path
 import platform
@@ -19,6 +12,7 @@ import time
 from typing import Any
 
 from lab_utils import LabError
+from lab_utils.files import read_json, write_atomic, write_json
 from lab_utils.settings import Settings, default_name, load_settings, project_root
 import yaml
 
@@ -47,58 +41,6 @@ def runs_dir() -> Path:
     return (project_root() / given).resolve()
 
 
-def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
-    """Have ``write`` fill a temporary file beside ``path``, then rename it over ``path``.
-
-    Raises LabError where the folder cannot be written or the disk is full.
-    """
-    # The suffix stays last: savefig and torch choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch.save raises the second on a full disk
-        reason = getattr(error, "strerror", None) or error
-        raise LabError(
-            f"Cannot write {path}: {reason}; make room or choose another folder with LAB_RUNS_DIR."
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _plain(value: Any) -> Any:
-    """``value`` for JSON: NumPy and torch scalars as numbers, NaN and infinity as null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write ``data`` as JSON, atomically; NaN and infinity become null."""
-    text = json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(path, lambda file: file.write_text(text, encoding="utf-8"))
-
-
-def read_json(path: Path) -> Any:
-    """The JSON file ``path``; LabError if it is missing or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise LabError(f"{path} is missing; run the notebook that writes it.") from None
-    except (OSError, ValueError) as error:
-        raise LabError(f"{path} cannot be read ({error}); delete it and run again.") from None
-
-
 class Run:
     """One run folder and its settings.
 
@@ -120,7 +62,8 @@ class Run:
         file = run.path / "settings.yaml"
         if file.is_file():
             found, wanted = cls.load(name).settings.model_dump(), settings.model_dump()
-            other = [f"{k}={found[k]}, not {wanted[k]}" for k in wanted if found[k] != wanted[k]]
+            names = [key for key in wanted if key != "title" and found[key] != wanted[key]]
+            other = [f"{key}={found[key]}, not {wanted[key]}" for key in names]
             if other:
                 raise LabError(
                     f"{run.path} was made with other settings ({'; '.join(other)}); "
@@ -164,7 +107,10 @@ class Run:
     def manifest(self) -> dict[str, Any]:
         """Per finished or started step: when, how long, seed, commit, versions, data, memory."""
         path = self.path / "manifest.json"
-        return read_json(path) if path.is_file() else {}
+        manifest = read_json(path) if path.is_file() else {}
+        if not isinstance(manifest, dict):
+            raise LabError(f"{path} is damaged; delete it and run again.")
+        return manifest
 
     def done(self, step: str) -> bool:
         """Whether ``step`` has finished, and nothing before it has been run again since."""
@@ -175,8 +121,14 @@ class Run:
         if not self.done(step):
             raise LabError(f"Run {self.name!r} has no finished {step}: run {step} first.")
 
-    def forget(self, steps: Iterable[str]) -> None:
-        """Mark ``steps`` as not done: their results no longer hold."""
+    def forget(self, steps: Iterable[str], fresh: bool = False) -> None:
+        """Mark ``steps`` as not done: their results no longer hold.
+
+        What an unfinished step had saved is kept, so that it can go on, unless ``fresh``.
+        """
+        for step in set(steps) & set(_UNFINISHED):
+            if fresh or self.done(step):
+                self.file(_UNFINISHED[step]).unlink(missing_ok=True)
         kept = {step: entry for step, entry in self.manifest.items() if step not in set(steps)}
         self.write_json("manifest.json", kept)
 
@@ -185,9 +137,8 @@ class Run:
 
         A step that was done starts afresh; one that was killed finds what it had saved.
         """
-        if step in _UNFINISHED and self.done(step):
-            self.file(_UNFINISHED[step]).unlink(missing_ok=True)
-        self.forget(_DEPENDENTS.get(step, ()))
+        unfinished = self.manifest.get(step, {}).get("data") if not self.done(step) else None
+        self.forget((step, *_DEPENDENTS.get(step, ())))
         entry = {
             "status": "running",
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -197,6 +148,8 @@ class Run:
             "python": platform.python_version(),
             "versions": {name: version(name) for name in _PACKAGES},
         }
+        if unfinished:  # what it had saved was made with these data
+            entry["data"] = unfinished
         self.write_json("manifest.json", self.manifest | {step: entry})
 
     def use_data(self, step: str, name: str, fingerprint: str) -> None:
@@ -207,19 +160,28 @@ class Run:
             if seen and seen["fingerprint"] != fingerprint:
                 raise LabError(
                     f"{other} of run {self.name!r} used other data ({seen['name']}) than is found "
-                    f"now ({name}); restore that data or run everything again from 01_setup."
+                    f"now ({name}); restore that data, or begin anew with `lab run --from 01`, "
+                    "another name, or without that run folder."
                 )
         manifest[step]["data"] = {"name": name, "fingerprint": fingerprint}
         self.write_json("manifest.json", manifest)
 
-    def finish(self, step: str) -> str:
-        """Record that ``step`` is done, its wall time and peak memory; return a line about it."""
+    def finish(self, step: str, earlier_seconds: float = 0.0) -> str:
+        """Record that ``step`` is done, its wall time and peak memory; return a line about it.
+
+        ``earlier_seconds`` is what sessions took that were stopped before. Raises LabError where
+        ``step`` was not begun here, or something else has begun it anew.
+        """
         manifest = self.manifest
-        entry = manifest[step]
-        entry["seconds"] = round(time.time() - entry.pop("started_at"), 2)
-        entry["peak_memory_mb"] = round(peak_memory_mb())
-        entry["status"] = "done"
-        self.write_json("manifest.json", manifest)
+        entry = manifest.get(step)
+        if entry is None:
+            raise LabError(f"{step} of run {self.name!r} was begun anew elsewhere; run it again.")
+        if entry["status"] != "done":
+            seconds = time.time() - entry.pop("started_at") + earlier_seconds
+            entry["seconds"] = round(seconds, 2)
+            entry["peak_memory_mb"] = round(peak_memory_mb())
+            entry["status"] = "done"
+            self.write_json("manifest.json", manifest)
         return (
             f"{step} is done: {entry['seconds']:.1f} s, "
             f"peak memory {entry['peak_memory_mb']:,} MB, results in run {self.name!r}."

@@ -18,19 +18,21 @@ from lab_utils import LabError
 from lab_utils.run import STEPS, Run, runs_dir
 from lab_utils.settings import project_root
 
+# These time the machine or train on it: no other kernel may start meanwhile.
+_MEASURED = ("01_setup", "03_model", "04_training", "06_deployment")
 _IMPORTS = ("torchvision.datasets", "lab_utils.training", "lab_utils.figures.style")
 _NEEDED_BYTES = 200e6  # a run folder takes about 25 MB; the rest is room for other programs
 
 
-class _EpochLines:
-    """A file for the notebooks' standard output that passes the lines about epochs on."""
+class _ProgressLines:
+    """A file for the notebooks' standard output that passes the lines about progress on."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
 
     def write(self, text: str) -> None:
         for line in text.splitlines():
-            if line.startswith("epoch "):
+            if line.startswith(("epoch ", "download ")):
                 self.say(f"      {line}")
 
     def flush(self) -> None:
@@ -50,9 +52,12 @@ def pending(run: Run, start: str | None = None) -> list[str]:
     return [s for s in STEPS if not run.done(s) or (start is not None and s >= start)]
 
 
-def execute(run: Run, steps: Sequence[str], say: Callable[[str], None] = print) -> None:
+def execute(
+    run: Run, steps: Sequence[str], say: Callable[[str], None] = print, fresh: bool = False
+) -> None:
     """Execute ``steps`` of ``run`` in order; ``say`` gets a line per notebook and per epoch.
 
+    A training that was stopped goes on, unless ``fresh``.
     Raises LabError where a notebook stops, its kernel dies, or another process works on the run.
     """
     if not steps:
@@ -65,26 +70,29 @@ def execute(run: Run, steps: Sequence[str], say: Callable[[str], None] = print) 
         )
     # A kernel inherits these. Its working directory is notebooks/, so paths must be absolute.
     os.environ["LAB_RUNS_DIR"] = str(runs_dir())
+    os.environ.pop("JPY_SESSION_NAME", None)  # `lab run` in a cell of JupyterLab: nobody watches
     try:
         # The system frees this lock when the process ends, however it ends.
         with FileLock(run.file(".lock"), timeout=0):
             for rubbish in run.path.rglob(".*.tmp.*"):  # of a process that was killed
                 rubbish.unlink()
-            run.forget(steps)
-            kernel = _start_kernel()
+            run.forget(steps, fresh)
+            waiting = None
             try:
                 for step in steps:
                     say(f"[{STEPS.index(step) + 1}/{len(STEPS)}] {step}")
                     start = time.perf_counter()
-                    used, kernel = kernel, _start_kernel() if step != steps[-1] else None
+                    kernel, waiting = waiting or _start_kernel(), None
+                    if step not in _MEASURED and step != steps[-1]:
+                        waiting = _start_kernel()
                     try:
-                        _execute_one(run, step, used, say)
+                        _execute_one(run, step, kernel, say)
                     finally:
-                        run_sync(used.shutdown_kernel)(now=True)
+                        run_sync(kernel.shutdown_kernel)(now=True)
                     say(f"      done in {time.perf_counter() - start:.1f} s")
             finally:
-                if kernel:
-                    run_sync(kernel.shutdown_kernel)(now=True)
+                if waiting:
+                    run_sync(waiting.shutdown_kernel)(now=True)
     except Timeout:
         raise LabError(
             f"Another process is working on run {run.name!r}; wait for it or use --name."
@@ -94,8 +102,7 @@ def execute(run: Run, steps: Sequence[str], say: Callable[[str], None] = print) 
 def _start_kernel() -> AsyncKernelManager:
     """Start a kernel that imports what every notebook needs; returns without waiting for it.
 
-    The kernel of the next notebook gets ready while this one's works: that halves what a notebook
-    costs beyond its own computing.
+    The kernel of the next notebook gets ready while this one's works, where nothing is timed.
     """
     kernel = AsyncKernelManager(kernel_name="python3")
     arguments = [f"--IPKernelApp.exec_lines=import {name}" for name in _IMPORTS]
@@ -111,6 +118,7 @@ def _execute_one(
 ) -> None:
     # Imported here: `lab list` and `lab report` do not need them.
     from nbclient.exceptions import DeadKernelError
+    from nbformat.reader import NotJSONError
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
@@ -126,8 +134,9 @@ def _execute_one(
             kernel_name="python3",
             km=kernel,
             cwd=source.parent,
+            start_timeout=600,  # a first import may take minutes beside a virus scanner
             progress_bar=False,
-            stdout_file=_EpochLines(say),
+            stdout_file=_ProgressLines(say),
         )
     except PapermillExecutionError as error:
         if error.ename == "LabError":
@@ -137,11 +146,15 @@ def _execute_one(
         raise LabError(
             f"{step} stopped in cell {error.cell_index}, {error.ename}: {error.evalue}; {where}."
         ) from None
-    except DeadKernelError:
+    except (DeadKernelError, RuntimeError) as error:
+        if not isinstance(error, DeadKernelError) and "Kernel" not in str(error):
+            raise
         raise LabError(
             f"The kernel of {step} died, most likely out of memory; set a smaller batch_size or "
             f"close other programs, then run the same command again ({where})."
         ) from None
+    except NotJSONError:
+        raise LabError(f"{source} is no valid notebook; restore it from the lab.") from None
     except FileNotFoundError:
         if source.is_file():
             raise

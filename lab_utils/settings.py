@@ -90,12 +90,26 @@ def load_params() -> dict[str, Any]:
         params = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise LabError(f"Cannot read {path}: {error.strerror}; restore it from the lab.") from None
+    except UnicodeDecodeError:
+        raise LabError("params.yaml is not UTF-8 text; save it with that encoding.") from None
     except yaml.YAMLError as error:
-        where = str(error).replace("\n", " ")
+        where = " ".join(str(error).split())
         raise LabError(f"params.yaml is not valid YAML; mend it there: {where}") from None
-    if not isinstance(params, dict) or not isinstance(params.get("experiments"), dict):
+    sections = params if isinstance(params, dict) else {}
+    for section in ("report", "defaults", "experiments"):
+        if not isinstance(sections.get(section) or {}, dict):
+            raise LabError(f"params.yaml: {section!r} must hold lines of the form key: value.")
+    experiments = {str(name): entry for name, entry in (sections.get("experiments") or {}).items()}
+    if not experiments:
         raise LabError("params.yaml has no 'experiments' section; restore it from the lab.")
-    return params
+    for name, entry in experiments.items():
+        if not isinstance(entry or {}, dict):
+            raise LabError(f"params.yaml: experiment {name!r} must hold lines key: value.")
+    return {
+        "report": sections.get("report") or {},
+        "defaults": sections.get("defaults") or {},
+        "experiments": experiments,
+    }
 
 
 def load_settings(experiment: str, **overrides: Any) -> Settings:
@@ -107,12 +121,12 @@ def load_settings(experiment: str, **overrides: Any) -> Settings:
     if experiment not in params["experiments"]:
         known = ", ".join(params["experiments"])
         raise LabError(f"No experiment {experiment!r} in params.yaml; choose one of: {known}.")
-    values = (params.get("defaults") or {}) | (params["experiments"][experiment] or {})
+    values = params["defaults"] | (params["experiments"][experiment] or {})
     values |= parse_assignments(os.environ.get("LAB_SET", "").split(), "LAB_SET")
     values |= {key: value for key, value in overrides.items() if value is not None}
     for key in values:
         if key not in Settings.model_fields or key == "experiment":
-            close = difflib.get_close_matches(key, Settings.model_fields, n=1)
+            close = difflib.get_close_matches(str(key), Settings.model_fields, n=1)
             hint = f"did you mean {close[0]!r}?" if close else "lab_utils/settings.py lists them."
             raise LabError(f"Unknown setting {key!r} for experiment {experiment!r}; {hint}")
     try:
@@ -147,7 +161,7 @@ def default_name(settings: Settings) -> str:
     So two runs with different settings never share a folder unless a name is given.
     """
     params = load_params()
-    values = (params.get("defaults") or {}) | (params["experiments"][settings.experiment] or {})
+    values = params["defaults"] | (params["experiments"][settings.experiment] or {})
     base = Settings(experiment=settings.experiment, **values)
     changed = [
         f"{key}={value}"

@@ -16,10 +16,10 @@ import tarfile
 import zipfile
 
 from lab_utils import LabError, shapes
-from lab_utils.run import write_atomic
+from lab_utils.files import write_atomic
 from lab_utils.settings import Settings, project_root
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 _CONNECT_SECONDS = 10  # a firewall that drops packets must not hang the lab
 _CIFAR_FOLDER = "cifar-10-batches-py"
@@ -144,14 +144,16 @@ def _damaged_file(folder: Path) -> Path | None:
 
 
 def _download(place: Path) -> None:
-    """Fetch CIFAR-10 into ``place`` with a progress bar, a time-out, a second try and the MD5."""
+    """Fetch CIFAR-10 into ``place``: progress, a time-out, a second try, and the MD5 check."""
     from torchvision.datasets import CIFAR10
 
     place.mkdir(parents=True, exist_ok=True)
+    # torchvision shows a bar where somebody watches; a log gets this one line.
+    print("download of CIFAR-10 (170 MB), checked by MD5", flush=True)
     with _time_out():
         try:
             CIFAR10(place, download=True)
-        except ConnectionError:
+        except (OSError, RuntimeError):  # RuntimeError: it was cut off, and the MD5 says so
             CIFAR10(place, download=True)
 
 
@@ -231,7 +233,13 @@ def _folder(split: str, settings: Settings) -> Images:
             with Image.open(item[0]) as image:
                 square = ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), size)
                 return np.asarray(square).transpose(2, 0, 1)
-        except (OSError, ValueError, SyntaxError, UnidentifiedImageError):
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            UnidentifiedImageError,
+            Image.DecompressionBombError,
+        ):
             return None
 
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock

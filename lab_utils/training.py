@@ -22,9 +22,9 @@ from lab_utils.checkpoints import (
 )
 from lab_utils.data import Dataset
 from lab_utils.evaluation import accuracy, predict
+from lab_utils.files import write_atomic
 from lab_utils.hardware import Machine, synchronize
 from lab_utils.optim import make_optimizer, make_schedule
-from lab_utils.run import write_atomic
 from lab_utils.settings import Settings
 import torch
 from torch import Tensor, nn
@@ -173,6 +173,8 @@ def fit(
     torch.manual_seed(settings.seed)
     if resume and last.is_file():
         state = load_checkpoint(last)
+        if state["data"] != dataset.fingerprint:
+            raise LabError(f"{last} was trained on other data; delete it to begin anew.")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
@@ -212,6 +214,7 @@ def fit(
                 "optimizer": optimizer.state_dict(),
                 "schedule": schedule.state_dict(),
                 "history": history,
+                "data": dataset.fingerprint,
                 "order_rng": batches.generator.get_state(),
                 "rng": rng_state(machine.device),
             }

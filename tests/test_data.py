@@ -261,3 +261,32 @@ def test_the_official_cifar10_is_split_45000_5000_10000(runs):
     assert dataset.train.targets.bincount().tolist() == [4500] * 10
     np.testing.assert_allclose(dataset.mean, (0.4914, 0.4822, 0.4465), atol=5e-4)
     np.testing.assert_allclose(dataset.std, (0.2470, 0.2435, 0.2616), atol=5e-4)
+
+
+def test_an_image_that_claims_to_be_gigantic_is_unreadable_not_fatal(runs, image_folder):
+    header = b"BM" + bytes(8) + (54).to_bytes(4, "little") + (40).to_bytes(4, "little")
+    size = (100_000).to_bytes(4, "little") * 2
+    bomb = header + size + (1).to_bytes(2, "little") + (24).to_bytes(2, "little") + bytes(24)
+    (image_folder / "train" / "a cat" / "bomb.bmp").write_bytes(bomb)
+    _, dataset = load_run(data="folder", data_folder=str(image_folder))
+    assert dataset.unreadable == ("train/a cat/bomb.bmp",)
+
+
+def test_a_subset_that_cannot_keep_the_classes_is_one_sentence(runs):
+    with pytest.raises(LabError, match="in proportion to 10 classes"):
+        load_run(data="shapes", train_size=9_995)
+
+
+def test_a_download_that_is_cut_off_is_tried_again(runs, server, monkeypatch):
+    init, calls = CIFAR10.__init__, []
+
+    def flaky(self, *words, **options):
+        if options.get("download"):
+            calls.append(1)
+            if len(calls) == 1:
+                raise TimeoutError("timed out")
+        init(self, *words, **options)
+
+    monkeypatch.setattr(CIFAR10, "__init__", flaky)
+    assert load_run()[1].name == "cifar10"
+    assert len(calls) == 2

@@ -107,3 +107,11 @@ def test_one_cycle_keeps_the_ratio_of_the_groups_rates():
         assert rates[1] == pytest.approx(10 * rates[0])
         optimizer.step()
         schedule.step()
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 10])
+def test_one_cycle_works_where_the_warm_up_is_a_single_step(epochs):
+    recipe = settings(schedule="one_cycle", warmup_fraction=0.1, epochs=epochs)
+    values = schedule_values(recipe, 1)
+    assert len(values) == epochs
+    assert max(values) <= 1e-3 * (1 + 1e-9)

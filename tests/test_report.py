@@ -5,7 +5,8 @@ from pathlib import Path
 import re
 
 from lab_utils import LabError, report
-from lab_utils.run import STEPS, Run, write_json
+from lab_utils.files import write_json
+from lab_utils.run import STEPS, Run
 from lab_utils.settings import Settings, load_params
 import numpy as np
 from PIL import Image

@@ -8,7 +8,8 @@ import sys
 import time
 
 from lab_utils import LabError
-from lab_utils.run import Run, open_run, write_atomic, write_json
+from lab_utils.files import write_atomic, write_json
+from lab_utils.run import Run, open_run
 from lab_utils.settings import load_settings
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path):
 def test_kill_9_during_writes_leaves_a_whole_file(tmp_path):
     path = tmp_path / "a.json"
     code = (
-        "from pathlib import Path; from lab_utils.run import write_json\n"
+        "from pathlib import Path; from lab_utils.files import write_json\n"
         f"path = Path({str(path)!r})\n"
         "n = 0\n"
         "while True:\n"
@@ -50,7 +51,8 @@ def test_kill_9_during_writes_leaves_a_whole_file(tmp_path):
     )
     for _ in range(3):
         process = subprocess.Popen([sys.executable, "-c", code])
-        while not path.exists():
+        deadline = time.monotonic() + 60
+        while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(0.3)
         os.kill(process.pid, signal.SIGKILL)
@@ -74,8 +76,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 
 def test_a_run_of_other_settings_is_refused_and_the_difference_named(run):
-    with pytest.raises(LabError, match="epochs=2, not 3"):
-        Run.create(load_settings("smoke", epochs=3), run.name)
+    epochs = run.settings.epochs
+    with pytest.raises(LabError, match=f"epochs={epochs}, not {epochs + 1}"):
+        Run.create(load_settings("smoke", epochs=epochs + 1), run.name)
 
 
 def test_a_named_run_keeps_its_settings_when_a_notebook_opens_it(runs):
@@ -138,3 +141,46 @@ def test_damaged_settings_are_named_with_the_mend(run):
 def test_an_unknown_run_is_named(runs):
     with pytest.raises(LabError, match="'nothing'"):
         Run.load("nothing")
+
+
+def test_the_title_is_no_setting_that_makes_a_run_another(run):
+    assert Run.create(run.settings.model_copy(update={"title": "New"}), run.name).name == run.name
+
+
+def test_a_step_that_is_run_again_on_purpose_starts_afresh(run):
+    last = run.file("checkpoints/last.pt")
+    last.parent.mkdir()
+    for fresh in (False, True):
+        run.begin("04_training")
+        last.write_bytes(b"unfinished")
+        run.forget(["04_training"], fresh=fresh)
+        assert last.exists() is not fresh
+    run.begin("04_training")
+    last.write_bytes(b"finished")
+    run.finish("04_training")
+    run.forget(["04_training"])
+    assert not last.exists()
+
+
+def test_a_stopped_step_goes_on_with_its_own_data_only(run):
+    run.begin("04_training")
+    run.use_data("04_training", "shapes", "aaaa")
+    run.begin("04_training")  # killed, and begun again
+    with pytest.raises(LabError, match="used other data"):
+        run.use_data("04_training", "cifar10", "bbbb")
+
+
+def test_finishing_twice_is_harmless_and_counts_earlier_sessions(run):
+    run.begin("04_training")
+    first = run.finish("04_training", earlier_seconds=100)
+    assert run.finish("04_training") == first
+    assert run.manifest["04_training"]["seconds"] >= 100
+    with pytest.raises(LabError, match="begun anew"):
+        run.finish("05_evaluation")
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "\x00"])
+def test_a_damaged_manifest_is_named(run, content):
+    run.file("manifest.json").write_text(content)
+    with pytest.raises(LabError, match=r"manifest\.json"):
+        run.done("01_setup")

@@ -64,6 +64,35 @@ def test_set_without_key_or_equals_is_refused(item):
 
 def test_different_settings_never_share_a_default_folder():
     assert default_name(load_settings("quick")) == "quick"
-    assert default_name(load_settings("quick", epochs=5)) == "quick"  # as in params.yaml
-    assert default_name(load_settings("quick", epochs=3)) == "quick-epochs=3"
+    epochs = load_settings("quick").epochs
+    assert default_name(load_settings("quick", epochs=epochs)) == "quick"  # as in params.yaml
+    assert default_name(load_settings("quick", epochs=epochs + 1)) == f"quick-epochs={epochs + 1}"
     assert "/" not in default_name(load_settings("quick", data="folder", data_folder="a/b"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "experiments: 3",
+        "experiments: {quick: 3}",
+        "experiments: {quick: {1: 2}}",
+        "defaults: 4\nexperiments: {quick: {}}",
+        "report: x\nexperiments: {quick: {}}",
+        "experiments: [",
+        "student: M\xfcller",
+    ],
+)
+def test_a_params_yaml_that_was_edited_wrongly_is_one_sentence(tmp_path, monkeypatch, text):
+    (tmp_path / "lab_utils").mkdir()
+    (tmp_path / "params.yaml").write_bytes(text.encode("latin-1"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LabError) as caught:
+        load_settings("quick")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_experiment_may_be_named_by_a_number(tmp_path, monkeypatch):
+    (tmp_path / "lab_utils").mkdir()
+    (tmp_path / "params.yaml").write_text("experiments: {2024: {epochs: 2}}")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings("2024").epochs == 2

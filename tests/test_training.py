@@ -1,5 +1,6 @@
 """What a training promises: the same again, the same after a stop, every image counted once."""
 
+from dataclasses import replace
 import math
 
 from lab_utils import LabError
@@ -332,3 +333,9 @@ def test_the_recorded_loss_is_the_plain_cross_entropy_also_when_smoothed():
     inputs = normalize(images, (0.5,) * 3, (0.25,) * 3)
     expected = nn.functional.cross_entropy(model(inputs), split.targets).item()
     assert loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_training_is_not_continued_on_other_data(tmp_path, dataset, settings):
+    train(tmp_path, dataset, settings.model_copy(update={"epochs": 1}))
+    with pytest.raises(LabError, match="other data"):
+        train(tmp_path, replace(dataset, fingerprint="1"), settings)

@@ -1,0 +1,85 @@
+"""Whole files or none: every write of the lab is atomic.
+
+A temporary file in the same folder is flushed to disk, then renamed over the old one. A process
+killed at any moment leaves the previous file or the new one, never half a file.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+import json
+import math
+import os
+from pathlib import Path
+import time
+from typing import Any
+
+from lab_utils import LabError
+
+
+def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """Have ``write`` fill a temporary file beside ``path``, then rename it over ``path``.
+
+    Raises LabError where the folder cannot be written or the disk is full.
+    """
+    # The suffix stays last: savefig and torch choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        _replace(temporary, path)
+    except PermissionError as error:
+        raise LabError(
+            f"Cannot write {path}: {error.strerror}; close the program that has it open, or make "
+            "the folder writable."
+        ) from error
+    except (OSError, RuntimeError) as error:  # torch.save raises the second on a full disk
+        reason = getattr(error, "strerror", None) or error
+        raise LabError(
+            f"Cannot write {path}: {reason}; make room or choose another folder with LAB_RUNS_DIR."
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename; on Windows a scanner may hold the target for a moment, so try for two seconds."""
+    for _ in range(20):
+        with suppress(PermissionError):
+            temporary.replace(path)
+            return
+        if os.name != "nt":
+            break
+        time.sleep(0.1)
+    temporary.replace(path)
+
+
+def _plain(value: Any) -> Any:
+    """``value`` for JSON: NumPy and torch scalars as numbers, NaN and infinity as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write ``data`` as JSON, atomically; NaN and infinity become null."""
+    text = json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomic(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> Any:
+    """The JSON file ``path``; LabError if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LabError(f"{path} is missing; run the notebook that writes it.") from None
+    except (OSError, ValueError) as error:
+        raise LabError(f"{path} cannot be read ({error}); delete it and run again.") from None
