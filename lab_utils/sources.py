@@ -237,7 +237,6 @@ def _folder(split: str, settings: Settings) -> Images:
             OSError,
             ValueError,
             SyntaxError,
-            UnidentifiedImageError,
             Image.DecompressionBombError,
         ):
             return None

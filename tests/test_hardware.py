@@ -1,7 +1,5 @@
 """Device, precision, requirements and measurements: what notebook 01 relies on."""
 
-import time
-
 from lab_utils import LabError
 from lab_utils.hardware import (
     GRADIENT_TOLERANCE,
@@ -92,16 +90,30 @@ def test_requirements_tell_pass_from_warn_from_fail():
     }
 
 
-def test_a_measurement_calls_three_times_and_ignores_the_first_call():
-    calls = []
+def test_a_measurement_calls_three_times_and_ignores_the_first_call(monkeypatch):
+    clock, calls = [0.0], []
+    monkeypatch.setattr("lab_utils.hardware.time.perf_counter", lambda: clock[0])
 
     def action():
-        time.sleep(0.2 if not calls else 0.001)
+        clock[0] += 0.5 if calls else 100
         calls.append(1)
 
-    assert median_seconds(action, CPU, budget=0) < 0.1
+    assert median_seconds(action, CPU, budget=0) == 0.5
     assert len(calls) == 4
+
+
+def test_the_rate_of_a_matrix_product_is_positive():
     assert matmul_gflops(CPU, torch.float32, size=64) > 0
+
+
+def test_a_gpu_that_is_listed_but_has_no_memory_is_not_chosen(monkeypatch):
+    def no_memory(*_, **options):
+        raise RuntimeError("MPS backend out of memory")
+
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch, "ones", no_memory)
+    assert choose(Settings(experiment="test")).device.type == "cpu"
 
 
 def test_the_outlook_counts_images_without_reading_them(tmp_path, monkeypatch):

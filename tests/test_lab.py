@@ -9,9 +9,13 @@ import subprocess
 import sys
 import time
 
+from filelock import FileLock
+from lab_utils import LabError
 from lab_utils.cli import main
-from lab_utils.run import STEPS
-from lab_utils.settings import project_root
+from lab_utils.run import STEPS, Run
+from lab_utils.runner import execute
+from lab_utils.settings import load_settings, project_root
+from nbformat.reader import NotJSONError
 import numpy as np
 from pypdf import PdfReader
 import pytest
@@ -105,6 +109,17 @@ def test_a_finished_run_is_not_run_again(smoke):
     assert (folder / "checkpoints" / "last.pt").stat().st_mtime_ns == before
 
 
+def test_from_04_trains_again_and_gives_the_same_weights(smoke):
+    _, folder = smoke
+    best = folder / "checkpoints" / "best.pt"
+    before = torch.load(best, weights_only=True)["model"]
+    again = lab("run", "smoke", "--from", "04", runs=folder.parent)
+    assert again.returncode == 0, again.stderr
+    assert sum("epoch " in line for line in again.stdout.splitlines()) == 5
+    after = torch.load(best, weights_only=True)["model"]
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
 def test_lab_list_and_lab_report_know_the_run(smoke):
     _, folder = smoke
     (folder / "report.pdf").unlink()
@@ -117,7 +132,7 @@ def test_lab_list_and_lab_report_know_the_run(smoke):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX signal")
 def test_a_run_killed_in_training_goes_on_to_the_same_weights(tmp_path):
-    """kill -9 of the whole process group after the first epoch, then the same command again."""
+    """kill -9 of `lab` after the first epoch; its kernel ends by itself; the same command again."""
     words = ["run", "smoke", *SMALL[:-1], "epochs=4"]
     whole = lab(*words, "--name", "whole", runs=tmp_path)
     assert whole.returncode == 0, whole.stderr
@@ -190,15 +205,25 @@ def test_a_step_that_stops_is_reported_with_the_notebooks_own_sentence(tmp_path)
 
 
 def test_a_second_process_cannot_work_on_the_same_run(runs):
-    from filelock import FileLock
-    from lab_utils import LabError
-    from lab_utils.run import Run
-    from lab_utils.runner import execute
-    from lab_utils.settings import load_settings
-
     run = Run.create(load_settings("smoke"))
     with FileLock(run.file(".lock")), pytest.raises(LabError, match="Another process"):
         execute(run, STEPS)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (RuntimeError("Kernel died before replying to kernel_info"), "kernel of 01_setup died"),
+        (NotJSONError("<<<<<<<"), "no valid notebook"),
+    ],
+)
+def test_what_papermill_cannot_survive_is_one_sentence(runs, monkeypatch, error, sentence):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("papermill.execute_notebook", fail)
+    with pytest.raises(LabError, match=sentence):
+        execute(Run.create(load_settings("smoke")), STEPS[:1], say=lambda _: None)
 
 
 def test_papermill_runs_a_notebook_directly(tmp_path):
