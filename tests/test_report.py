@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 import re
+import tomllib
 
 from lab_utils import LabError, report
 from lab_utils.files import write_json
 from lab_utils.run import STEPS, Run
-from lab_utils.settings import Settings, load_params
+from lab_utils.settings import Settings, load_params, project_root
 import numpy as np
 from PIL import Image
 from pypdf import PdfReader
@@ -127,7 +128,8 @@ def make_run(
         ],
         "matmul_gflops": {"float32": 160.2, "bfloat16": 694.0}, "step_ms": 34.8,
         "images_per_second": 3678.0, "estimated_train_seconds": 61.0,
-        "estimated_step_memory_mb": 213.4, "gradient_difference": 0.0,
+        "estimated_step_memory_mb": 213.4, "gradient_difference": 3.1e-7,
+        "rejected_device": None,
         "seeded_runs_identical": True,
     }  # fmt: skip
     cifar = data == "cifar10"
@@ -140,7 +142,7 @@ def make_run(
         "std": [0.2470, 0.2435, 0.2616],
         "published_mean": [0.4914, 0.4822, 0.4465] if cifar else None,
         "published_std": [0.2470, 0.2435, 0.2616] if cifar else None,
-        "mean_of_image_std": [0.2023, 0.1994, 0.2010],
+        "mean_of_image_std": [0.2023, 0.1994, 0.2010], "nearest_mean_accuracy": 0.2774,
         "augmentation": {"flip": True, "crop_padding": 4, "cutout": 0},
     }  # fmt: skip
     layers = simplecnn_layers(k)
@@ -255,6 +257,11 @@ def make_run(
     return run
 
 
+def change(run: Run, name: str, **values) -> None:
+    """Set the given keys of one of the run's JSON files."""
+    write_json(run.file(name), run.read_json(name) | values)
+
+
 def words(pdf: Path, first: int = 1, last: int = 99) -> str:
     """The text of the pages ``first`` to ``last``, its lines joined and its spaces made plain."""
     pages = PdfReader(pdf).pages[first - 1 : last]
@@ -301,6 +308,140 @@ def test_the_sources_figures_are_quoted_and_explained(text):
     assert "79.84%" in text
     assert "102/128" in text
     assert "199/256" in text
+
+
+def test_tables_and_figures_stay_in_their_section(complete):
+    reader = PdfReader(complete.file("report.pdf"))
+    starts = [
+        (entry["/Title"], reader.get_destination_page_number(entry) + 1)
+        for entry in reader.outline
+        if not isinstance(entry, list)
+    ]
+    titles = [title for title, _ in starts]
+    found = {}
+    for number, page in enumerate(reader.pages, 1):
+        for kind, caption in re.findall(r"^(Table|Figure) (\d+)\. ", page.extract_text(), re.M):
+            found[kind, int(caption)] = number
+
+    def pages(title: str) -> range:
+        place = next(i for i, name in enumerate(titles) if title in name)
+        return range(starts[place][1], starts[place + 1][1] + 1)
+
+    assert found["Table", 1] in pages("Requirements")
+    assert found["Table", 2] in pages("Requirements")
+    assert found["Table", 3] in pages("Dataset")
+    assert found["Figure", 5] in pages("Dataset")
+    assert found["Figure", 7] in pages("Model")
+    assert found["Table", 8] in pages("Model")
+    assert found["Table", 10] in pages("Implementation")
+    assert found["Table", 11] in pages("Results")
+    assert found["Figure", 20] in pages("Results")
+
+
+def test_the_software_table_shows_the_ranges_of_the_project(text):
+    text_of = (project_root() / "pyproject.toml").read_text(encoding="utf-8")
+    for dependency in tomllib.loads(text_of)["project"]["dependencies"]:
+        name, least = dependency.split(">=")
+        if name in PACKAGES:
+            assert f"{name} ≥ {least} 2.14.1" in text
+
+
+def test_test_and_validation_accuracy_are_compared_with_both_errors(tmp_path, text):
+    # 1.96 * sqrt(0.7812 * 0.2188 / 10,000 + 0.7803 * 0.2197 / 5,000) = 0.0140
+    assert "They differ by 0.1 points; chance alone explains up to 1.4 points." in text
+    run = make_run(tmp_path / "own")
+    change(run, "metrics.json", val_images=500, val_accuracy=0.70)
+    text = words(report.build(run))
+    assert "They differ by 8.1 points; chance alone explains up to 4.1 points." in text
+    assert "The rest is more than chance" in text
+    assert "agree: they differ" not in text
+
+
+def test_two_gaps_are_told_apart(text):
+    assert "This judges the weights of the last epoch" in text
+    assert "weights; the reading of the curves in Section 9.2 judges those" in text
+
+
+def test_calibration_is_judged_within_the_uncertainty(tmp_path, text):
+    assert "differ by 3.2 percentage points" in text
+    assert "too sure" in text
+    assert "within the uncertainty" not in text
+    run = make_run(tmp_path / "sure")
+    bins = [{"lower": 0.7, "upper": 0.8, "count": 9, "confidence": 0.78, "accuracy": 0.7812}]
+    change(run, "evaluation.json", reliability=bins)
+    assert "as sure as it is right, within the uncertainty" in words(report.build(run))
+
+
+def test_a_device_that_was_rejected_is_said(tmp_path, text):
+    assert "gradient on cpu differs from a float64 reference by 3.1" in text
+    run = make_run(tmp_path / "mps")
+    change(run, "hardware.json", rejected_device="mps", gradient_difference=0.4)
+    text = words(report.build(run))
+    assert "on mps differs from a float64 reference by 0.4 of its length, so that" in text
+
+
+def test_one_epoch_has_no_curve_and_an_unmeasured_criterion(tmp_path):
+    run = make_run(tmp_path / "one", epochs=1)
+    criteria = run.read_json("evaluation.json")["criteria"]
+    criteria[1] |= {"found": "one epoch only", "passed": None}
+    change(run, "evaluation.json", criteria=criteria)
+    text = words(report.build(run))
+    assert "There is one epoch, so no curve to read." in text
+    assert "0 of 2 success criteria of the course are met; 1 could not be measured" in text
+    assert "one epoch only not measured" in text
+    assert "“Training loss falls from first to last epoch” (found" not in text
+
+
+def test_a_busy_machine_gives_no_ranking_by_speed(tmp_path, text):
+    assert "One image takes least time in ONNX, 0.80 ms" in text
+    assert "quiet machine" not in text
+    run = make_run(tmp_path / "busy")
+    formats = run.read_json("deployment.json")["formats"]
+    formats[0]["latency_ms"] = 100.0
+    change(run, "deployment.json", formats=formats)
+    text = words(report.build(run))
+    assert "differ 125-fold" in text
+    assert "measure again on a quiet machine" in text
+    assert "takes least time" not in text
+    assert "What keeps it in" not in text
+
+
+def test_only_what_was_on_while_training_is_named(tmp_path, text):
+    assert "while augmentation and dropout are on" in text
+    run = make_run(tmp_path / "plain", model="resnet20", flip=False, crop_padding=0)
+    layers = [x for x in run.read_json("model.json")["layers"] if x["type"] != "Dropout"]
+    change(run, "model.json", layers=layers)
+    text = words(report.build(run))
+    assert "is measured while the weights still change" in text
+    assert "dropout" not in text.lower().split("references")[0]
+
+
+def test_smoothed_training_reports_the_plain_loss_and_no_advice_to_smooth(tmp_path, text):
+    run = make_run(tmp_path / "smooth", label_smoothing=0.1)
+    change(run, "training.json", verdict="overfitting")
+    text = words(report.build(run))
+    assert "The losses reported are the plain cross-entropy" in text
+    assert "or weight decay, each" in text
+    change(run, "training.json", verdict="underfitting")
+    assert "Augment more" not in words(report.build(run))
+
+
+def test_guessing_is_judged_by_the_largest_class(tmp_path):
+    run = make_run(tmp_path / "uneven")
+    rows = run.read_json("evaluation.json")["per_class"]
+    rows[0]["support"] = 11000
+    change(run, "evaluation.json", per_class=rows)
+    text = words(report.build(run))
+    assert "Always naming the largest class would score 55.0%" in text
+    assert "1.4 times as often as always naming the largest class" in text
+
+
+def test_inference_times_are_shown_where_they_were_measured(tmp_path, text):
+    assert "Inference" not in text.split("Table 8.")[1][:200]
+    run = make_run(tmp_path / "timed")
+    rows = [row | {"inference_ms": 1.7} for row in run.read_json("model.json")["comparison"]]
+    change(run, "model.json", comparison=rows)
+    assert "Inference" in words(report.build(run))
 
 
 def test_the_pdf_is_tagged_and_claims_pdf_ua(complete):
@@ -361,6 +502,17 @@ def test_other_data_than_cifar10_is_loud_on_the_first_page(tmp_path):
     first = words(report.build(run), 1, 1)
     assert "Not CIFAR-10" in first
     assert "does NOT use CIFAR-10" in first
+    assert "Image Classification on Shapes with PyTorch" in first
+    assert "criteria of the course (set for CIFAR-10)" in first
+
+
+def test_a_title_without_cifar10_is_kept(tmp_path, monkeypatch):
+    params = load_params()
+    params["report"] |= {"title": "Shapes and colours"}
+    monkeypatch.setattr(report, "load_params", lambda: params)
+    assert "Shapes and colours" in words(
+        report.build(make_run(tmp_path / "own", data="shapes")), 1, 1
+    )
 
 
 def test_names_stay_text_whatever_characters_they_hold(tmp_path, monkeypatch):
