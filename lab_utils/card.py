@@ -82,7 +82,8 @@ Best class: {rows[-1]["class"]} ({rows[-1]["recall"]:.1%} found). Worst class: {
 
 - It always answers with one of its classes, also for a picture that shows none of them.
 - Images that differ from the training data in style, scale or background were not tested.
-- Its confidence is off by {metrics["ece"]:.1%} on average; do not read it as a guarantee.
+- Its confidence is off by {100 * metrics["ece"]:.1f} percentage points on average (ECE); do not
+  read it as a guarantee.
 - The interval covers the choice of test images, not a training with another seed.
 
 ## Files

@@ -62,7 +62,7 @@ _ABOUT = {  # title, source, licence
     "cifar10": (
         "CIFAR-10",
         "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
-        "free to use; cite the report",
+        "none stated; the author asks to cite the 2009 report",
     ),
     "shapes": ("Shapes", "drawn by the lab (lab_utils/shapes.py)", "MIT, as the lab"),
     "folder": ("Image folder", "files of this machine", "as the images' owner says"),

@@ -161,6 +161,8 @@ def success_criteria(
 ) -> list[dict[str, Any]]:
     """The course's three criteria with the figures they are judged by and ``passed``.
 
+    ``passed`` is None where one epoch alone leaves nothing to compare.
+
     ``train_accuracy`` and ``val_accuracy`` are of the same weights in evaluation mode: accuracy
     measured while training is pulled down by dropout and augmentation, and hides the gap.
     """
@@ -175,7 +177,7 @@ def success_criteria(
         {
             "criterion": "Training loss falls from first to last epoch",
             "found": f"{first:.3f} to {last:.3f}" if len(history) > 1 else "one epoch only",
-            "passed": last < first,
+            "passed": last < first if len(history) > 1 else None,
         },
         {
             "criterion": "Training accuracy at most 10 points above validation",

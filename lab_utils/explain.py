@@ -7,8 +7,8 @@ from lab_utils.data import Dataset
 from lab_utils.hardware import Machine
 from lab_utils.settings import Settings
 
-# Above this gap (train minus validation accuracy) the model has learned its images by heart; below
-# this training accuracy it has not even learned those.
+# Above this gap (train minus validation accuracy) the model has learned its images by heart. Below
+# this training accuracy it could learn more of them: a rule of thumb for about ten classes.
 GAP_LIMIT = 0.10
 TRAIN_LIMIT = 0.80
 
@@ -20,9 +20,9 @@ def hyperparameters(
     s, steps = settings, steps_per_epoch
     smoothing = (
         f"Each target keeps {1 - s.label_smoothing:.0%} and shares the rest among all classes, "
-        "which holds back overconfident predictions."
+        "which holds back overconfident predictions; the curves show the plain cross-entropy."
         if s.label_smoothing
-        else "Off: the loss is the plain cross-entropy, comparable between experiments."
+        else "Off: the loss that is minimised is the plain cross-entropy that the curves show."
     )
     decay = (
         "Pulls every weight towards zero at each step, so that none grows without need."
@@ -39,8 +39,8 @@ def hyperparameters(
         (
             "loss",
             "cross-entropy",
-            "The negative logarithm of the probability given to the true class: large when the "
-            "model is sure and wrong, and smooth enough to differentiate.",
+            "The negative natural logarithm of the probability given to the true class: large when "
+            "the model is sure and wrong, and smooth enough to differentiate.",
         ),
         ("label_smoothing", f"{s.label_smoothing:g}", smoothing),
         ("optimizer", s.optimizer, _optimizer_reason(s)),
@@ -183,20 +183,24 @@ def verdict(train_accuracy: float, val_accuracy: float) -> tuple[str, str]:
     gap = train_accuracy - val_accuracy
     numbers = (
         f"the model gets {train_accuracy:.1%} of training images and {val_accuracy:.1%} of "
-        f"validation images right, a gap of {100 * gap:.1f} percentage points"
+        "validation images right"
     )
-    limits = f"(limits of this lab: a gap of {100 * GAP_LIMIT:.0f} points, {TRAIN_LIMIT:.0%})."
+    if gap < 0:
+        numbers += f"; validation accuracy is {-100 * gap:.1f} points higher"
+    else:
+        numbers += f", a gap of {100 * gap:.1f} percentage points"
+    accepted = f"the {100 * GAP_LIMIT:.0f} points this lab accepts"
     if gap > GAP_LIMIT:
-        return "overfitting", f"Overfitting: {numbers}, more than new images should cost {limits}"
+        return "overfitting", f"Overfitting: {numbers}, more than {accepted}."
     if train_accuracy < TRAIN_LIMIT:
         return (
             "underfitting",
-            f"Underfitting: {numbers}; it has not learned even its training images {limits}",
+            f"Underfitting: {numbers}; more epochs, more capacity or a better learning rate "
+            f"should raise both (rule of thumb: training accuracy below {TRAIN_LIMIT:.0%}).",
         )
-    return (
-        "balanced",
-        f"Balanced: {numbers}; new images cost it little {limits}",
-    )
+    if gap < 0:
+        return "balanced", f"Balanced: {numbers}."
+    return "balanced", f"Balanced: {numbers}, within {accepted}."
 
 
 def schedule_effect(history: list[Row], rates: list[float]) -> str:

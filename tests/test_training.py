@@ -305,6 +305,8 @@ def test_the_verdict_follows_from_the_gap_and_the_training_accuracy():
     assert verdict(0.60, 0.58)[0] == "underfitting"
     assert verdict(0.82, 0.79)[0] == "balanced"
     assert "gap of 3.0 percentage points" in verdict(0.82, 0.79)[1]
+    assert "validation accuracy is 0.8 points higher" in verdict(0.82, 0.828)[1]
+    assert verdict(0.79, 0.78)[1].endswith("(rule of thumb: training accuracy below 80%).")
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])

@@ -12,7 +12,7 @@ from lab_utils.figures.style import (
     new_figure,
     styled,
 )
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 _LOOKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D"))
 
@@ -39,9 +39,16 @@ def latency(formats: Sequence[Mapping[str, Any]]) -> LabFigure:
     right.set_xscale("log", base=2)
     right.set_xticks(sizes, [str(size) for size in sizes])
     right.xaxis.set_minor_locator(NullLocator())
-    right.set_ylim(0)
+    right.set_yscale("log")
+    right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.yaxis.set_minor_locator(NullLocator())
     right.yaxis.set_major_formatter("{x:,.0f}")
     right.set_xlabel("images per call")
     right.set_ylabel("images per second")
-    right.legend(fontsize=8)
+    figure.legend(
+        *right.get_legend_handles_labels(),
+        loc="outside upper right",
+        ncols=len(formats),
+        fontsize=8,
+    )
     return figure

@@ -15,6 +15,7 @@ from lab_utils.figures.style import (
 )
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.patches import Patch
 import numpy as np
 import seaborn as sns
@@ -43,7 +44,8 @@ def _heatmap(ax: Axes, values: np.ndarray, top: float, form: str, names: Sequenc
         annot=texts if written else None,
         fmt="",
         annot_kws={"fontsize": 7},
-        cbar=False,
+        cbar=not written,  # a colour needs its scale where no number stands in it
+        cbar_kws={"shrink": 0.6},
         square=True,
         linewidths=0.4 if written else 0,
         linecolor="#e5e5e5",
@@ -163,11 +165,21 @@ def reliability(bins: Sequence[Mapping[str, Any]], few: int = 20) -> LabFigure:
     (line,) = above.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2)
     handles = {
         "accuracy": Patch(color=BLUE),
-        "gap to the confidence": Patch(facecolor="none", edgecolor=RED, hatch="////"),
+        "gap to the confidence": tuple(  # it lies above the bar or on it
+            Patch(facecolor=under, edgecolor=RED, hatch="////", linewidth=0.8)
+            for under in ("none", BLUE)
+        ),
         f"fewer than {few} images": Patch(color=BLUE, alpha=0.25),
         "perfect": line,
     }
-    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=4)
+    side_by_side = {tuple: HandlerTuple(ndivide=None, pad=0)}
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        handler_map=side_by_side,
+        loc="outside upper center",
+        ncols=4,
+    )
     above.set_xlim(0, 1)
     above.set_ylim(0, 1)
     above.set_ylabel("accuracy")
