@@ -164,8 +164,14 @@ def test_a_run_killed_in_training_goes_on_to_the_same_weights(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signal")
 def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path):
     environment = os.environ | {"LAB_RUNS_DIR": str(tmp_path), "LAB_SET": ""}
+    # Who starts pytest in the background has it ignore Ctrl-C, and children inherit that.
+    code = (
+        "import signal, sys; from lab_utils.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "lab_utils.cli", "run", "smoke", *SMALL, "--set", "epochs=200"],
+        [sys.executable, "-c", code, "run", "smoke", *SMALL, "--set", "epochs=200"],
         env=environment, cwd=project_root(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, start_new_session=True,
     )  # fmt: skip
@@ -173,7 +179,10 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path):
         if "epoch " in line:
             break
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does on Ctrl-C
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert errors.strip().startswith("lab: stopped")
     assert "Traceback" not in errors
