@@ -1,4 +1,5 @@
-"""Test settings: nothing is written outside pytest's own folders, and the network is not needed."""
+"""Test settings: nothing is written outside pytest's own folders (but for the drawn shapes, which are
+kept in data/ as always), and the network is not needed."""
 
 import os
 from pathlib import Path
@@ -18,7 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(folder.cleanup)
     os.environ["LAB_RUNS_DIR"] = folder.name
     os.environ["LAB_SET"] = "data=shapes train_size=2000 test_size=500 epochs=2"
-    # The first run reads it; an empty string means data/ only.
+    # Tests that use the real CIFAR-10 are skipped where this names no folder that has it.
     os.environ.setdefault("LAB_DATA_DIR", "")
 
 

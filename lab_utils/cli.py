@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> None:
         print(f"Going on with {steps[0]}.", flush=True)
     # The executed notebooks and the summary below are for people who read logs too.
     os.environ.setdefault("TQDM_DISABLE", "1")
-    execute(run, steps, say=lambda line: print(line, flush=True), fresh=bool(start))
+    execute(run, steps, say=lambda line: print(line, flush=True), start=start)
     report = build(run)
     metrics = run.read_json("metrics.json")
     warning = "" if metrics["data_is_cifar10"] else f" (data: {metrics['data']}, NOT CIFAR-10)"

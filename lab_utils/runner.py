@@ -53,11 +53,11 @@ def pending(run: Run, start: str | None = None) -> list[str]:
 
 
 def execute(
-    run: Run, steps: Sequence[str], say: Callable[[str], None] = print, fresh: bool = False
+    run: Run, steps: Sequence[str], say: Callable[[str], None] = print, start: str | None = None
 ) -> None:
     """Execute ``steps`` of ``run`` in order; ``say`` gets a line per notebook and per epoch.
 
-    A training that was stopped goes on, unless ``fresh``.
+    A training that was stopped goes on; ``start`` and what follows it begins afresh.
     Raises LabError where a notebook stops, its kernel dies, or another process works on the run.
     """
     if not steps:
@@ -76,12 +76,13 @@ def execute(
         with FileLock(run.file(".lock"), timeout=0):
             for rubbish in run.path.rglob(".*.tmp.*"):  # of a process that was killed
                 rubbish.unlink()
-            run.forget(steps, fresh)
+            run.forget(steps)
+            run.forget([s for s in steps if start is not None and s >= start], fresh=True)
             waiting = None
             try:
                 for step in steps:
                     say(f"[{STEPS.index(step) + 1}/{len(STEPS)}] {step}")
-                    start = time.perf_counter()
+                    started = time.perf_counter()
                     kernel, waiting = waiting or _start_kernel(), None
                     if step not in _MEASURED and step != steps[-1]:
                         waiting = _start_kernel()
@@ -89,7 +90,7 @@ def execute(
                         _execute_one(run, step, kernel, say)
                     finally:
                         run_sync(kernel.shutdown_kernel)(now=True)
-                    say(f"      done in {time.perf_counter() - start:.1f} s")
+                    say(f"      done in {time.perf_counter() - started:.1f} s")
             finally:
                 if waiting:
                     run_sync(waiting.shutdown_kernel)(now=True)

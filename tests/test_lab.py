@@ -219,6 +219,18 @@ def test_a_second_process_cannot_work_on_the_same_run(runs):
         execute(run, STEPS)
 
 
+def test_from_a_later_step_keeps_a_training_that_was_stopped(runs, monkeypatch):
+    run = Run.create(load_settings("smoke"))
+    last = run.file("checkpoints/last.pt")
+    last.parent.mkdir()
+    last.write_bytes(b"three epochs")
+    monkeypatch.setattr("papermill.execute_notebook", lambda *_, **__: None)
+    execute(run, STEPS[3:], say=lambda _: None, start="05_evaluation")
+    assert last.is_file()
+    execute(run, STEPS[3:], say=lambda _: None, start="04_training")
+    assert not last.exists()
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
