@@ -1,5 +1,7 @@
-"""Test settings: nothing is written outside pytest's own folders (but for the drawn shapes, which are
-kept in data/ as always), and the network is not needed."""
+"""Test settings: what is written goes to pytest's own folders, and the network is not needed.
+
+Only the drawn shapes are kept in ``data/``, as always.
+"""
 
 import os
 from pathlib import Path

@@ -75,7 +75,7 @@ def _run(options: argparse.Namespace) -> None:
         print("Every step is done; `--from 01` runs them again.")
     elif len(steps) < len(STEPS) and start is None:
         print(f"Going on with {steps[0]}.", flush=True)
-    # The executed notebooks and the summary below are for people who read logs too.
+    # Bars would spam the executed notebooks; the runner prints lines instead.
     os.environ.setdefault("TQDM_DISABLE", "1")
     execute(run, steps, say=lambda line: print(line, flush=True), start=start)
     report = build(run)
