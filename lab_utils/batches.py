@@ -109,11 +109,12 @@ class Batches:
         self.generator = generator
         self.augmentation = augmentation or Augmentation()
         self.epoch = 0
-        self._windows = windows(
-            self.images, self.augmentation.crop_padding, self.augmentation.crop_fill
-        )
-        if self.augmentation.alternate_flip and generator is not None:
-            self._first_flips = self._random(2, len(split))
+        if generator is not None:  # evaluation reads the images as they are, without a padded copy
+            self._windows = windows(
+                self.images, self.augmentation.crop_padding, self.augmentation.crop_fill
+            )
+            if self.augmentation.alternate_flip:
+                self._first_flips = self._random(2, len(split))
 
     def __len__(self) -> int:
         return -(-len(self.targets) // self.batch_size)

@@ -83,7 +83,9 @@ def load(run: Run, step: str) -> Dataset:
             why = why or "CIFAR-10 was not at hand when this run began."
             warning = f"This run does NOT use CIFAR-10 but the embedded data set 'shapes'. {why}"
     found = read(name, "train", settings)
-    fingerprint = hashlib.sha256(found.pixels.tobytes() + found.targets.tobytes()).hexdigest()[:16]
+    digest = hashlib.sha256(found.pixels)  # reads the array in place: bytes would be a copy
+    digest.update(found.targets)
+    fingerprint = digest.hexdigest()[:16]
     run.use_data(step, name, fingerprint)
 
     chosen = _subset(found.targets, settings.train_size, settings.seed)

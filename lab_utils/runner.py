@@ -163,7 +163,7 @@ def _execute_one(
 
 
 def list_runs() -> list[dict[str, str]]:
-    """One row per run folder: name, experiment, data, model, steps done, accuracy, last change."""
+    """One row per run folder: name, experiment, data, model, steps done, accuracy, report."""
     rows = []
     folders = runs_dir().iterdir() if runs_dir().is_dir() else []
     for folder in sorted(p for p in folders if (p / "settings.yaml").is_file()):

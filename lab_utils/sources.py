@@ -29,7 +29,7 @@ _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", 
 
 @dataclass(frozen=True)
 class Images:
-    """``pixels`` (N, 3, H, W) uint8, ``targets`` (N,) int64, the class names, unreadable files."""
+    """``pixels`` (N, 3, H, W) uint8 in C order, ``targets`` (N,) int64, classes, unreadable files."""
 
     pixels: np.ndarray
     targets: np.ndarray
@@ -254,4 +254,4 @@ def _folder(split: str, settings: Settings) -> Images:
         for x, (path, _) in zip(decoded, files, strict=True)
         if x is None
     )
-    return Images(np.stack([x for x, _ in good]), targets, classes[split], unreadable)
+    return Images(np.ascontiguousarray([x for x, _ in good]), targets, classes[split], unreadable)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from lab_utils.figures.style import BLUE, GRAY, LabFigure, new_figure, styled
+from lab_utils.figures.style import BLUE, LabFigure, guessing_line, new_figure, styled
 import numpy as np
 
 
@@ -47,17 +47,7 @@ def overfit(losses: Sequence[float], guessing: float) -> LabFigure:
     """The loss of one batch that is trained on again and again, on a logarithmic axis."""
     figure, ax = new_figure(6.4, 2.6)
     ax.plot(range(len(losses)), losses, "o-", color=BLUE, markersize=3)
-    ax.axhline(guessing, color=GRAY, linestyle=":", linewidth=1.2)
-    ax.annotate(
-        "guessing",
-        (1, guessing),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 3),
-        textcoords="offset points",
-        ha="right",
-        color=GRAY,
-        fontsize=8,
-    )
+    guessing_line(ax, guessing, "guessing")
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("steps taken on the same batch")

@@ -56,6 +56,21 @@ def new_figure(
     return figure, figure.subplots(rows, columns, **options)
 
 
+def guessing_line(ax: Axes, value: float, text: str) -> None:
+    """A dotted line at what an untrained model scores, labelled at its right end."""
+    ax.axhline(value, color=GRAY, linestyle=":", linewidth=1.2)
+    ax.annotate(
+        text,
+        (1, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 3),
+        textcoords="offset points",
+        ha="right",
+        color=GRAY,
+        fontsize=8,
+    )
+
+
 def whole_numbers(axis: object) -> None:
     """Ticks at whole numbers only: there is no epoch 2.5."""
     axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

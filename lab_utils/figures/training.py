@@ -5,10 +5,10 @@ from statistics import median
 
 from lab_utils.figures.style import (
     BLUE,
-    GRAY,
     GREEN,
     ORANGE,
     LabFigure,
+    guessing_line,
     new_figure,
     styled,
     whole_numbers,
@@ -49,27 +49,12 @@ def _pair(ax: Axes, history: Sequence[Row], quantity: str, scale: float = 1.0) -
     whole_numbers(ax.xaxis)
 
 
-def _guessing_line(ax: Axes, value: float, text: str) -> None:
-    """A dotted line at what an untrained model scores, labelled at its right end."""
-    ax.axhline(value, color=GRAY, linestyle=":", linewidth=1.2)
-    ax.annotate(
-        text,
-        (1, value),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 3),
-        textcoords="offset points",
-        ha="right",
-        color=GRAY,
-        fontsize=8,
-    )
-
-
 @styled
 def loss_curves(history: Sequence[Row], classes: int) -> LabFigure:
     """Training and validation loss per epoch, with the loss of guessing among ``classes``."""
     figure, ax = new_figure(6.4, 3.1)
     _pair(ax, history, "loss")
-    _guessing_line(ax, float(np.log(classes)), "guessing")
+    guessing_line(ax, float(np.log(classes)), "guessing")
     ax.set_ylim(0, max(ax.get_ylim()[1], 1.08 * np.log(classes)))
     ax.set_ylabel("cross-entropy (nats)")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
@@ -81,7 +66,7 @@ def accuracy_curves(history: Sequence[Row], classes: int) -> LabFigure:
     """Training and validation accuracy per epoch in percent, with that of guessing."""
     figure, ax = new_figure(6.4, 3.1)
     _pair(ax, history, "accuracy", 100)
-    _guessing_line(ax, 100 / classes, "guessing")
+    guessing_line(ax, 100 / classes, "guessing")
     ax.set_ylim(0, 100)
     ax.set_ylabel("accuracy (%)")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
