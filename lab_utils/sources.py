@@ -29,7 +29,7 @@ _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", 
 
 @dataclass(frozen=True)
 class Images:
-    """``pixels`` (N, 3, H, W) uint8 in C order, ``targets`` (N,) int64, classes, unreadable files."""
+    """``pixels`` (N, 3, H, W) uint8, C order; ``targets`` (N,) int64; classes; unreadable files."""
 
     pixels: np.ndarray
     targets: np.ndarray
