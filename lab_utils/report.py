@@ -121,8 +121,8 @@ def _code(model: str, folder: Path) -> list[dict[str, Any]]:
     """Copy the definitions that appendix A prints to ``folder``; their files, names and lines."""
     folder.mkdir()
     listings = []
-    network = (model.replace("_standard", ""),)
-    wanted = {"models.py": network, "speednet.py": network, **_CODE}
+    network = model.removesuffix("_standard")
+    wanted = {f"models/{network}.py": (network,), **_CODE}
     for file, names in wanted.items():
         text = (Path(__file__).parent / file).read_text(encoding="utf-8")
         lines = text.splitlines()

@@ -4,6 +4,7 @@ import math
 
 from lab_utils import LabError
 from lab_utils.models import MODELS, build
+from lab_utils.report import _code
 from lab_utils.summary import (
     count_flops,
     count_parameters,
@@ -52,6 +53,13 @@ def model(request):
 
 def test_a_model_has_its_published_number_of_parameters():
     assert {name: count_parameters(build(name)) for name in PARAMETERS} == PARAMETERS
+
+
+def test_the_report_prints_the_definition_of_every_model(tmp_path):
+    for name in MODELS:
+        first = _code(name, tmp_path / name)[0]
+        assert first["name"] == type(build(name)).__name__
+        assert (tmp_path / name / first["copy"]).read_text().startswith(f"class {first['name']}(")
 
 
 @pytest.mark.parametrize("name", MODELS)
