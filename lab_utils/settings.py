@@ -32,8 +32,15 @@ class Settings(BaseModel):
 
     # Model and seed
     model: Literal[
-        "simplecnn", "compactnet", "compactnet_standard", "convnet", "resnet20", "speednet"
+        "simplecnn",
+        "compactnet",
+        "compactnet_standard",
+        "convnet",
+        "resnet20",
+        "resnet18",
+        "speednet",
     ] = "simplecnn"
+    pretrained: bool = False  # start resnet18 from ImageNet weights in torch's cache
     widths: tuple[int, int, int] = (64, 256, 256)  # channels of speednet's groups
     whitening_stride: Literal[1, 2] = 1  # of speednet's first layer
     batch_norm_momentum: float | None = Field(None, gt=0, le=1)  # None: the model's own

@@ -24,6 +24,7 @@ from lab_utils.data import Dataset
 from lab_utils.evaluation import accuracy, predict
 from lab_utils.files import write_atomic
 from lab_utils.hardware import Machine, synchronize
+from lab_utils.models.resnet18 import load_imagenet
 from lab_utils.optim import make_optimizer, make_schedule
 from lab_utils.settings import Settings
 import torch
@@ -39,12 +40,17 @@ OUT_OF_MEMORY = re.compile(
 
 
 def new_model(settings: Settings, dataset: Dataset) -> nn.Module:
-    """The settings' model for ``dataset``, its weights drawn from the settings' seed."""
+    """The settings' model for ``dataset``, its weights drawn from the settings' seed.
+
+    With ``pretrained`` all but the last layer's come from ImageNet; LabError where they cannot.
+    """
     torch.manual_seed(settings.seed)
     size = dataset.train.images.shape[-1]
     model = models.build(settings.model, len(dataset.classes), size, **model_options(settings))
     if isinstance(model, models.SpeedNet):
         model.init_whitening(normalize(dataset.train.images[:5000], dataset.mean, dataset.std))
+    if settings.pretrained:
+        load_imagenet(model)
     if settings.batch_norm_momentum is not None:
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):

@@ -2,9 +2,14 @@
 
 import math
 
-from lab_utils import LabError
+from lab_utils import LabError, deployment
+from lab_utils.checkpoints import load_best, save_best
+from lab_utils.data import Dataset, Split
+from lab_utils.inference import load_pixel_model
 from lab_utils.models import MODELS, build
+from lab_utils.models.resnet18 import imagenet_file
 from lab_utils.report import _code
+from lab_utils.settings import Settings
 from lab_utils.summary import (
     count_flops,
     count_parameters,
@@ -13,10 +18,12 @@ from lab_utils.summary import (
     receptive_field,
     weight_bytes,
 )
+from lab_utils.training import new_model
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+import torchvision
 
 # By hand; K x C_in x C_out is a convolution's weights, 2 C a BatchNorm's weight and bias:
 # simplecnn  896 + 64 + 18,496 + 128 + 73,856 + 256 + 524,544 + 2,570 (convolutions with bias)
@@ -27,12 +34,15 @@ from torch.nn import functional as F
 # resnet20  432 + 6 x 2,304 + 4,608 + 5 x 9,216 + 18,432 + 5 x 36,864 = 267,696 in convolutions,
 #   BatchNorms 2 x 7 x 16 + 2 x 6 x 32 + 2 x 6 x 64 = 1,376, linear 650. Option B's 1x1 shortcuts
 #   would add 2,752, and make the 272,474 that is often quoted; He et al. used option A on CIFAR-10.
+# resnet18  1,728, then 4 x 36,864; 524,288; 2,097,152; 8,388,608 (three 3x3 of C x C, one of
+#   C x C/2, a 1x1 shortcut of C x C/2) in convolutions, BatchNorms 9,600, linear 5,130
 PARAMETERS = {
     "simplecnn": 620_810,
     "compactnet": 201_802,
     "compactnet_standard": 574_890,
     "convnet": 323_050,
     "resnet20": 269_722,
+    "resnet18": 11_173_962,
 }
 
 
@@ -85,6 +95,15 @@ def test_simplecnn_costs_what_the_hand_calculation_says():
         + 256 * 10
     )
     assert count_flops(build("simplecnn")) == 2 * multiply_adds == 21_697_536
+
+
+def test_resnet18_costs_what_the_hand_calculation_says():
+    # Four stages of 32, 16, 8 and 4 pixels a side use each of their weights once per output pixel.
+    stages = zip((32, 16, 8, 4), (147_456, 524_288, 2_097_152, 8_388_608), strict=True)
+    multiply_adds = 32 * 32 * 1_728 + sum(side**2 * weights for side, weights in stages) + 5_120
+    assert count_flops(build("resnet18")) == 2 * multiply_adds == 1_110_845_440
+    # 3 of the first convolution; then 4 x 2, and (2 x half the step + 3 x 2 x step) of each stage.
+    assert receptive_field(build("resnet18")) == 3 + 8 + (2 + 12) + (4 + 24) + (8 + 48) == 109
 
 
 def test_the_rows_of_the_layer_table_add_up_to_the_model(model):
@@ -188,3 +207,72 @@ def test_a_model_can_memorise_one_batch(name):
         if losses[-1] < 0.1 * losses[0]:
             break
     assert losses[-1] < 0.1 * losses[0]
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """An empty torch cache; the user's own is out of reach."""
+    before = torch.hub.get_dir()
+    torch.hub.set_dir(tmp_path)
+    imagenet_file().parent.mkdir()
+    yield imagenet_file()
+    torch.hub.set_dir(before)
+
+
+PRETRAINED = Settings(experiment="smoke", model="resnet18", pretrained=True)
+
+
+def tiny():
+    """Eight images of noise, of 4 classes."""
+    images = torch.arange(8 * 3 * 32 * 32) * 997 % 256
+    split = Split(images.view(8, 3, 32, 32).byte(), torch.arange(8) % 4)
+    return Dataset("folder", "Noise", "", "", tuple("abcd"), split, split, "f00d")
+
+
+def test_pretrained_takes_over_all_but_the_last_layer(cache):
+    imagenet = torchvision.models.resnet18().state_dict()  # random, but of the true shapes
+    torch.save(imagenet, cache)
+    found = new_model(PRETRAINED, tiny()).state_dict()
+    fresh = new_model(PRETRAINED.model_copy(update={"pretrained": False}), tiny()).state_dict()
+    assert torch.equal(found["conv1.weight"], imagenet["conv1.weight"][:, :, 2:5, 2:5])
+    for key in found.keys() - {"conv1.weight"}:
+        expected = fresh if key.startswith("fc.") else imagenet
+        assert torch.equal(found[key], expected[key]), key
+
+
+def test_pretrained_without_the_weights_is_refused_with_the_way_to_get_them(cache):
+    with pytest.raises(LabError, match=rf"{cache.name}: .*resnet18\(weights='DEFAULT'\).*=false"):
+        new_model(PRETRAINED, tiny())
+    assert list(cache.parent.iterdir()) == []  # nothing was downloaded
+
+
+def test_pretrained_with_another_model_is_refused():
+    settings = PRETRAINED.model_copy(update={"model": "convnet"})
+    with pytest.raises(LabError, match="pretrained=true needs model=resnet18"):
+        new_model(settings, tiny())
+
+
+class Trap:
+    """Pickled, it would call ``pytest.fail`` where it is loaded."""
+
+    def __reduce__(self):
+        return pytest.fail, ("code of the file was run",)
+
+
+@pytest.mark.parametrize("content", [{"conv1.weight": torch.zeros(64, 3, 7, 7)}, Trap()])
+def test_imagenet_weights_that_are_none_are_refused(cache, content):
+    torch.save(content, cache)
+    with pytest.raises(LabError, match="damaged or holds another network"):
+        new_model(PRETRAINED, tiny())
+
+
+def test_a_fine_tuned_resnet18_is_loaded_and_exported_without_the_imagenet_file(cache, tmp_path):
+    torch.save(torchvision.models.resnet18().state_dict(), cache)
+    model = new_model(PRETRAINED, tiny())
+    cache.unlink()
+    path = tmp_path / "best.pt"
+    save_best(path, model, tiny(), PRETRAINED, {"epoch": 1, "val_accuracy": 0.25})
+    assert torch.equal(load_best(path)[0].conv1.weight, model.conv1.weight)
+    exports = deployment.export_all(*load_pixel_model(path), tmp_path / "exports")
+    for row in deployment.compare(load_pixel_model(path)[0], exports, torch.rand(2, 3, 32, 32)):
+        assert row["max_logit_difference"] < 1e-4

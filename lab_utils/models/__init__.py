@@ -3,7 +3,7 @@
 Each takes images (B, 3, S, S), float32, normalised, and returns logits (B, ``num_classes``) in the
 dtype it computes in (bfloat16 under autocast); ``S`` is ``image_size``, in pixels.
 Parameters with the defaults: simplecnn 620,810; compactnet 201,802, its twin compactnet_standard
-574,890; convnet 323,050; resnet20 269,722.
+574,890; convnet 323,050; resnet20 269,722; resnet18 11,173,962.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from functools import partial
 from lab_utils import LabError
 from lab_utils.models.compactnet import CompactNet
 from lab_utils.models.convnet import ConvNet
+from lab_utils.models.resnet18 import ResNet18
 from lab_utils.models.resnet20 import ResNet20
 from lab_utils.models.simplecnn import SimpleCNN
 from lab_utils.models.speednet import SpeedNet
@@ -23,6 +24,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "compactnet_standard": partial(CompactNet, separable=False),
     "convnet": ConvNet,
     "resnet20": ResNet20,
+    "resnet18": ResNet18,
     "speednet": SpeedNet,
 }
 
