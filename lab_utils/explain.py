@@ -60,7 +60,7 @@ def hyperparameters(
             _augmentation(s),
             "The model sees each image in many variants that keep its class, so it is harder to "
             "learn by heart."
-            if s.flip or s.crop_padding or s.cutout
+            if _augmentation(s) != "none"
             else "Off: every epoch shows the same pixels.",
         ),
         (
@@ -111,6 +111,12 @@ def _rates_of_their_own(s: Settings) -> list[tuple[str, str, str]]:
         steps = 1 / (1 - s.beta2)
         reason = f"Adam remembers the size of gradients for about {steps:,.0f} steps, not 1,000."
         rows.append(("beta2", f"{s.beta2:g}", reason))
+    if s.patience:
+        reason = (
+            f"Stops {s.patience} epochs after the best validation accuracy: more would cost "
+            "time and, where the model learns its images by heart, accuracy."
+        )
+        rows.append(("patience", f"{s.patience}", reason))
     if s.batch_norm_momentum is not None:
         reason = (
             f"BatchNorm's statistics follow the last {1 / s.batch_norm_momentum:.1f} or so steps: "
@@ -154,7 +160,8 @@ def _schedule_reason(s: Settings) -> str:
             "settle exactly when the training ends."
         )
     if s.schedule == "cosine":
-        return "Falls along half a cosine: a long stretch of large steps, then ever smaller ones."
+        end = f" It ends at {s.min_lr:g}." if s.min_lr else ""
+        return f"Falls along half a cosine: many large steps, then ever smaller ones.{end}"
     if s.schedule == "step" and s.step_size < s.epochs:
         every = "every epoch" if s.step_size == 1 else f"every {s.step_size} epochs"
         return f"Large steps first; times {s.gamma:g} after {every}, so that the weights settle."
@@ -170,6 +177,10 @@ def _augmentation(s: Settings) -> str:
     parts = [
         ("flip every second epoch" if s.alternate_flip else "flip") if s.flip else "",
         f"crop padding {s.crop_padding} ({s.crop_fill})" if s.crop_padding else "",
+        f"rotation {s.rotation:g} degrees" if s.rotation else "",
+        f"colour jitter {'/'.join(f'{x:g}' for x in s.color_jitter)}"
+        if any(s.color_jitter)
+        else "",
         f"cutout {s.cutout}" if s.cutout else "",
     ]
     return ", ".join(part for part in parts if part) or "none"

@@ -92,7 +92,7 @@ def make_schedule(
 
         return lr_scheduler.LambdaLR(optimizer, share)
     if settings.schedule == "cosine":
-        return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total)
+        return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total, eta_min=settings.min_lr)
     every = settings.step_size * steps_per_epoch if settings.schedule == "step" else total + 1
     return lr_scheduler.StepLR(optimizer, every, settings.gamma)
 

@@ -7,11 +7,13 @@ import difflib
 import os
 from pathlib import Path
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from lab_utils import LabError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import yaml
+
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Settings(BaseModel):
@@ -54,8 +56,12 @@ class Settings(BaseModel):
     schedule: Literal["constant", "step", "cosine", "one_cycle", "linear"] = "constant"
     step_size: int = Field(10, ge=1)  # epochs between two steps of `step`
     gamma: float = Field(0.1, gt=0, le=1)  # factor of a step of `step`
+    min_lr: float = Field(0.0, ge=0)  # where `cosine` ends
     warmup_fraction: float = Field(0.3, ge=0, lt=1)  # of the steps of `one_cycle` and `linear`
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    patience: int | None = Field(
+        None, ge=1
+    )  # epochs without a better validation accuracy; None: all
 
     # Augmentation of the training images
     flip: bool = True
@@ -63,6 +69,9 @@ class Settings(BaseModel):
     crop_padding: int = Field(4, ge=0, le=15)  # pixels
     crop_fill: Literal["zero", "reflect"] = "zero"
     cutout: int = Field(0, ge=0)  # side of the square in pixels; 0: none
+    rotation: float = Field(0.0, ge=0, le=180)  # degrees to either side
+    # How far brightness, contrast, saturation and hue stray; a hue of 0.5 is half the colour circle
+    color_jitter: tuple[_Share, _Share, _Share, Annotated[float, Field(ge=0, le=0.5)]] = (0,) * 4
 
     # Evaluation: average the logits of each test image over its mirror image, and shifts by a pixel
     tta: Literal["none", "flip", "flip_shift"] = "none"

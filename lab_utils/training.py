@@ -66,6 +66,8 @@ def training_batches(settings: Settings, dataset: Dataset, device: torch.device)
             settings.cutout,
             settings.alternate_flip,
             settings.crop_fill,
+            settings.rotation,
+            settings.color_jitter,
         ),
         torch.Generator().manual_seed(settings.seed),
     )
@@ -142,6 +144,14 @@ def train_epoch(
     return loss_sum.item() / seen, correct.item() / seen
 
 
+def out_of_patience(history: list[Row], patience: int | None) -> bool:
+    """Whether ``patience`` epochs went by since the best validation accuracy; never for None."""
+    if patience is None or not history:
+        return False
+    best = max(history, key=lambda row: row["val_accuracy"])  # the first of equals, as in best.pt
+    return history[-1]["epoch"] - best["epoch"] >= patience
+
+
 def fit(
     model: nn.Module,
     dataset: Dataset,
@@ -157,7 +167,8 @@ def fit(
     A row holds epoch, train_loss, train_accuracy, val_loss, val_accuracy, lr (of its first step),
     seconds and images_per_second (training alone). After each epoch ``checkpoints/last.pt`` has
     all it takes to continue; ``best.pt`` has the weights with the highest validation accuracy and
-    what inference needs. With ``resume`` a ``last.pt`` that is there is continued.
+    what inference needs. With ``resume`` a ``last.pt`` that is there is continued. The training
+    ends after ``epochs``, or ``patience`` epochs after the one in ``best.pt``.
 
     Raises LabError where memory runs out or the loss is no longer a number.
     """
@@ -183,7 +194,7 @@ def fit(
         batches.generator.set_state(state["order_rng"])
         set_rng_state(state["rng"], machine.device)
     try:
-        while len(history) < settings.epochs:
+        while len(history) < settings.epochs and not out_of_patience(history, settings.patience):
             start, lr = time.perf_counter(), optimizer.param_groups[0]["lr"]
             train_loss, train_accuracy = train_epoch(
                 model, batches, optimizer, schedule, machine, settings.label_smoothing, on_step

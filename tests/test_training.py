@@ -13,7 +13,14 @@ from lab_utils.hardware import Machine
 from lab_utils.optim import make_optimizer, make_schedule, schedule_values
 from lab_utils.run import Run
 from lab_utils.settings import Settings
-from lab_utils.training import fit, new_model, step_memory_mb, train_epoch, training_batches
+from lab_utils.training import (
+    fit,
+    new_model,
+    out_of_patience,
+    step_memory_mb,
+    train_epoch,
+    training_batches,
+)
 import pytest
 import torch
 from torch import nn
@@ -82,6 +89,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path, 
         *({"schedule": name} for name in ("constant", "step", "cosine", "one_cycle", "linear")),
         {"optimizer": "adamw", "muon_lr": 0.1, "bias_lr": 0.01, "alternate_flip": True},
         {"optimizer": "sgd", "cutout": 4, "crop_fill": "reflect"},
+        {"rotation": 10.0, "color_jitter": (0.2, 0.2, 0.2, 0.1)},
         {"model": "compactnet"},
     ],
     ids=lambda recipe: "-".join(str(value) for value in recipe.values()),
@@ -174,6 +182,8 @@ def test_step_and_one_cycle_and_cosine_give_the_published_learning_rates(setting
     assert one_cycle[-1] < 1e-5 * 0.1
 
     cosine = rates(schedule="cosine", epochs=10)
+    floor = rates(schedule="cosine", epochs=10, min_lr=0.02)
+    assert floor == pytest.approx([0.02 + 0.8 * value for value in cosine])
     half_wave = [0.05 * (1 + math.cos(math.pi * step / 100)) for step in range(100)]
     assert cosine == pytest.approx(half_wave)
 
@@ -182,6 +192,40 @@ def test_the_schedule_drawn_is_the_schedule_trained_with(tmp_path, dataset, sett
     _, history = train(tmp_path, dataset, settings)
     drawn = schedule_values(settings, len(training_batches(settings, dataset, CPU.device)))
     assert [row["lr"] for row in history] == pytest.approx(drawn[::4])
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "stops"),
+    [
+        ([0.3, 0.5, 0.4, 0.5, 0.4, 0.9], 4),  # a tie is not better
+        ([0.3, 0.5, 0.4, 0.6, 0.5, 0.5], 6),
+        ([0.3, 0.2, 0.1], 3),
+        ([0.1, 0.2, 0.3, 0.4], None),
+    ],
+)
+def test_patience_runs_out_that_many_epochs_after_the_best(accuracies, stops):
+    rows = [{"epoch": i, "val_accuracy": a} for i, a in enumerate(accuracies, 1)]
+    ends = [n for n in range(len(rows) + 1) if out_of_patience(rows[:n], 2)]
+    assert ends[:1] == ([stops] if stops else [])
+    assert not out_of_patience(rows, None)
+
+
+def test_a_training_stops_early_and_keeps_its_best_weights(tmp_path, dataset, settings):
+    # So small a learning rate changes no prediction: no epoch is better than the first.
+    changes = {"epochs": 50, "patience": 2, "lr": 1e-12, "schedule": "constant", "optimizer": "sgd"}
+    settings = settings.model_copy(update=changes)
+    network = new_model(settings, dataset)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.0  # its running statistics would change predictions too
+    history = fit(network, dataset, settings, CPU, tmp_path)
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert load_best(tmp_path / "best.pt")[1]["epoch"] == 1
+
+    def fail(*_):
+        pytest.fail("trained on")
+
+    assert fit(network, dataset, settings, CPU, tmp_path, on_step=fail) == history
 
 
 def test_one_cycle_leaves_the_momentum_of_the_settings(settings):
