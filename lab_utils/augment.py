@@ -1,8 +1,10 @@
-"""Random rotation and colour jitter of a whole batch, a draw of its own for every image.
+"""Random rotation and colour jitter of a whole batch, a draw for every image; MixUp and CutMix.
 
-Each operation is torchvision's of that name, on tensors: no loop over images. The draws come from
-the generator that is given, on the CPU, so that they do not depend on the device.
+Each operation is torchvision's of that name, on tensors: no loop over images. ``distort`` draws
+from the generator that is given, on the CPU, so that its draws do not depend on the device.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -93,3 +95,26 @@ def gray(images: Tensor) -> Tensor:
 
 def _away_from(middle: Tensor, images: Tensor, factors: Tensor) -> Tensor:
     return torch.lerp(middle, images, factors.view(-1, 1, 1, 1)).clamp_(0, 1)
+
+
+def mixing(
+    mixup: float, cutmix: float, classes: int
+) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    """A function that mixes the images of a batch in pairs; None where both alphas are zero.
+
+    It takes inputs (B, C, H, W) and targets (B,) int64, and gives inputs and targets (B, classes)
+    float: the shares of the two images, which sum to one. MixUp (arXiv:1710.09412) adds the images
+    up, CutMix (arXiv:1905.04899) puts a rectangle of one into the other; where both are on, chance
+    decides for each batch. One share for the whole batch, from Beta(alpha, alpha); drawn from
+    torch's global generator, as dropout is.
+    """
+    if not mixup and not cutmix:
+        return None
+    from torchvision.transforms import v2  # slow to load, and rarely needed
+
+    ways = [
+        kind(alpha=alpha, num_classes=classes)
+        for kind, alpha in ((v2.MixUp, mixup), (v2.CutMix, cutmix))
+        if alpha
+    ]
+    return v2.RandomChoice(ways) if len(ways) > 1 else ways[0]
