@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lab_utils import LabError
+from lab_utils.augment import Jitter, distort
 from lab_utils.data import Split
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ class Augmentation:
     alternate_flip: chance decides the first epoch's flips alone, then every image alternates, so
     that two epochs show both sides of each (Jordan, arXiv:2404.00498).
     crop_fill: what the padding holds, ``zero`` or the image mirrored at its border, ``reflect``.
+    rotation: degrees to either side (``RandomRotation``); 0 for none.
+    jitter: of brightness, contrast, saturation and hue (``ColorJitter``); 0 for none.
     """
 
     flip: bool = False
@@ -33,6 +36,8 @@ class Augmentation:
     cutout: int = 0
     alternate_flip: bool = False
     crop_fill: str = "zero"
+    rotation: float = 0.0
+    jitter: Jitter = (0.0, 0.0, 0.0, 0.0)
 
 
 def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -127,6 +132,9 @@ class Batches:
             self.epoch += 1
         for chosen in order.split(self.batch_size):
             images = self._pick(chosen)
+            if self.generator is not None:
+                options = self.augmentation.rotation, self.augmentation.jitter
+                images = distort(images, *options, self.generator)
             inputs = normalize(images, self.mean, self.std)
             if self.generator is not None and self.augmentation.cutout:
                 centres = [self._random(size, len(chosen)) for size in images.shape[-2:]]

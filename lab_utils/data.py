@@ -10,9 +10,10 @@ import hashlib
 
 from lab_utils import LabError
 from lab_utils.run import Run
+from lab_utils.settings import Settings
 from lab_utils.sources import Images, read, resolve_auto
 import numpy as np
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedKFold, train_test_split
 import torch
 from torch import Tensor
 
@@ -89,15 +90,7 @@ def load(run: Run, step: str) -> Dataset:
     run.use_data(step, name, fingerprint)
 
     chosen = _subset(found.targets, settings.train_size, settings.seed)
-    try:
-        train, val = train_test_split(
-            chosen,
-            test_size=settings.val_fraction,
-            stratify=found.targets[chosen],
-            random_state=settings.seed,
-        )
-    except ValueError as error:
-        raise LabError(f"Cannot hold out val_fraction={settings.val_fraction}: {error}") from None
+    train, val = _hold_out(chosen, found.targets[chosen], settings)
     title, source, licence = _ABOUT[name]
     return Dataset(
         name=name,
@@ -134,6 +127,35 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
 
 def _split(found: Images, indices: np.ndarray) -> Split:
     return Split(torch.from_numpy(found.pixels[indices]), torch.from_numpy(found.targets[indices]))
+
+
+def _hold_out(
+    chosen: np.ndarray, targets: np.ndarray, settings: Settings
+) -> tuple[np.ndarray, np.ndarray]:
+    """``chosen`` divided into training and validation, each class of ``targets`` in proportion.
+
+    With ``folds`` each of the k runs that differ in ``fold`` alone holds out another part.
+    """
+    if settings.folds:
+        rarest = np.unique(targets, return_counts=True)[1].min()
+        if settings.folds > rarest:
+            raise LabError(
+                f"folds={settings.folds} needs as many images of each class, and one class has "
+                f"{rarest}; use fewer folds."
+            )
+        folds = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
+        train, val = list(folds.split(chosen, targets))[settings.fold]
+        return chosen[train], chosen[val]
+    try:
+        train, val = train_test_split(
+            chosen,
+            test_size=settings.val_fraction,
+            stratify=targets,
+            random_state=settings.seed,
+        )
+    except ValueError as error:
+        raise LabError(f"Cannot hold out val_fraction={settings.val_fraction}: {error}") from None
+    return train, val
 
 
 def _subset(targets: np.ndarray, size: int | None, seed: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from math import sqrt
 
+from lab_utils import reasons
 from lab_utils.checkpoints import Row
 from lab_utils.data import Dataset
 from lab_utils.hardware import Machine
@@ -14,10 +15,10 @@ TRAIN_LIMIT = 0.80
 
 
 def hyperparameters(
-    settings: Settings, dataset: Dataset, machine: Machine, steps_per_epoch: int
+    settings: Settings, dataset: Dataset, machine: Machine, batches_per_epoch: int
 ) -> list[dict[str, str]]:
     """``name``, ``value`` and ``reason`` of everything that decides how the training goes."""
-    s, steps = settings, steps_per_epoch
+    s, steps = settings, -(-batches_per_epoch // settings.accumulate)
     smoothing = (
         f"Each target keeps {1 - s.label_smoothing:.0%} and shares the rest among all classes, "
         "which holds back overconfident predictions; the curves show the plain cross-entropy."
@@ -43,10 +44,10 @@ def hyperparameters(
             "the model is sure and wrong, and smooth enough to differentiate.",
         ),
         ("label_smoothing", f"{s.label_smoothing:g}", smoothing),
-        ("optimizer", s.optimizer, _optimizer_reason(s)),
-        ("lr", f"{s.lr:g}", _lr_reason(s)),
-        *_rates_of_their_own(s),
-        ("schedule", s.schedule, _schedule_reason(s)),
+        ("optimizer", s.optimizer, reasons.optimizer(s)),
+        ("lr", f"{s.lr:g}", reasons.learning_rate(s)),
+        *reasons.of_its_own(s),
+        ("schedule", s.schedule, reasons.schedule(s)),
         (
             "batch_size",
             f"{s.batch_size}",
@@ -57,17 +58,19 @@ def hyperparameters(
         ("weight_decay", f"{s.weight_decay:g}", decay),
         (
             "augmentation",
-            _augmentation(s),
+            reasons.augmentation(s),
             "The model sees each image in many variants that keep its class, so it is harder to "
             "learn by heart."
-            if s.flip or s.crop_padding or s.cutout
+            if reasons.augmentation(s) != "none"
             else "Off: every epoch shows the same pixels.",
         ),
+        *reasons.mixing(s),
         (
-            "val_fraction",
-            f"{s.val_fraction:g}",
+            "fold" if s.folds else "val_fraction",
+            f"{s.fold} of 0 to {s.folds - 1}" if s.folds else f"{s.val_fraction:g}",
             f"{len(dataset.val):,} images are held out to choose the best epoch; accuracy on them "
-            f"has a standard error of at most {error:.1%}.",
+            f"has a standard error of at most {error:.1%}."
+            + (" The other folds hold out the others, each image once." if s.folds else ""),
         ),
         (
             "seed",
@@ -78,101 +81,6 @@ def hyperparameters(
         ("precision", machine.precision, f"Of the matrix products: {machine.precision_reason}."),
     ]
     return [{"name": name, "value": value, "reason": reason} for name, value, reason in rows]
-
-
-def _optimizer_reason(s: Settings) -> str:
-    if s.optimizer == "sgd":
-        if not s.momentum:
-            return "Steps straight down the gradient: the simplest rule, and sensitive to lr."
-        return (
-            f"Averages the gradient over about {1 / (1 - s.momentum):.0f} steps (Nesterov momentum "
-            f"{s.momentum:g}): steadier than plain SGD, with one setting more to tune."
-        )
-    adam = "Scales the step of each weight by the recent size of its gradient, so that one "
-    adam += "learning rate suits all layers."
-    if s.optimizer == "adamw":
-        adam += " Weight decay acts on the weights themselves, not through that scaling."
-    return adam
-
-
-def _rates_of_their_own(s: Settings) -> list[tuple[str, str, str]]:
-    """The settings that most recipes leave alone, where this one does not."""
-    rows = []
-    if s.muon_lr:
-        reason = (
-            "Convolution filters are moved by Muon: it makes all directions of an update equally "
-            "long, so that rare patterns are learned as fast as common ones."
-        )
-        rows.append(("muon_lr", f"{s.muon_lr:g}", reason))
-    if s.bias_lr:
-        reason = "Biases and norms are few and have far to go: a learning rate of their own."
-        rows.append(("bias_lr", f"{s.bias_lr:g}", reason))
-    if s.optimizer != "sgd" and s.beta2 != 0.999:
-        steps = 1 / (1 - s.beta2)
-        reason = f"Adam remembers the size of gradients for about {steps:,.0f} steps, not 1,000."
-        rows.append(("beta2", f"{s.beta2:g}", reason))
-    if s.batch_norm_momentum is not None:
-        reason = (
-            f"BatchNorm's statistics follow the last {1 / s.batch_norm_momentum:.1f} or so steps: "
-            "in a short training an average over more would lag behind the weights."
-        )
-        rows.append(("batch_norm_momentum", f"{s.batch_norm_momentum:g}", reason))
-    return rows
-
-
-def _lr_reason(s: Settings) -> str:
-    if s.model == "speednet":
-        return (
-            "Of the last layer. It is large because this network divides its logits by the "
-            "number of that layer's inputs, which makes its gradients small."
-        )
-    if s.optimizer == "sgd":
-        return "The size of a step along the gradient; for SGD on images 0.01 to 0.1 is usual."
-    ratio = s.lr / 1e-3
-    if abs(ratio - 1) < 0.01:
-        return "The usual value for Adam."
-    if ratio < 1:
-        return f"{ratio:.2g} times Adam's usual 0.001: steadier, but it takes more epochs."
-    if s.schedule == "one_cycle":
-        return (
-            f"{ratio:.2g} times Adam's usual 0.001, and only at the peak: the schedule starts at "
-            "1/25 of it and ends near zero."
-        )
-    return f"{ratio:.2g} times Adam's usual 0.001: faster at first, with a risk of instability."
-
-
-def _schedule_reason(s: Settings) -> str:
-    if s.schedule == "one_cycle":
-        return (
-            f"Rises over the first {s.warmup_fraction:.0%} of the steps, while gradients are large "
-            "and erratic, then falls to almost zero so that the weights settle: few epochs go far."
-        )
-    if s.schedule == "linear":
-        rise = f"Rises over the first {s.warmup_fraction:.0%} of the steps, then falls"
-        return (
-            f"{rise if s.warmup_fraction else 'Falls'} in a straight line to zero: the weights "
-            "settle exactly when the training ends."
-        )
-    if s.schedule == "cosine":
-        return "Falls along half a cosine: a long stretch of large steps, then ever smaller ones."
-    if s.schedule == "step" and s.step_size < s.epochs:
-        every = "every epoch" if s.step_size == 1 else f"every {s.step_size} epochs"
-        return f"Large steps first; times {s.gamma:g} after {every}, so that the weights settle."
-    if s.schedule == "step":
-        return (
-            f"Times {s.gamma:g} after {s.step_size} epochs, which this run of {s.epochs} does not "
-            "go beyond: here the learning rate stays constant."
-        )
-    return "The same from first to last step: simple, but the last epochs stay noisy."
-
-
-def _augmentation(s: Settings) -> str:
-    parts = [
-        ("flip every second epoch" if s.alternate_flip else "flip") if s.flip else "",
-        f"crop padding {s.crop_padding} ({s.crop_fill})" if s.crop_padding else "",
-        f"cutout {s.cutout}" if s.cutout else "",
-    ]
-    return ", ".join(part for part in parts if part) or "none"
 
 
 def verdict(train_accuracy: float, val_accuracy: float) -> tuple[str, str]:
@@ -206,7 +114,7 @@ def verdict(train_accuracy: float, val_accuracy: float) -> tuple[str, str]:
 def schedule_effect(history: list[Row], rates: list[float]) -> str:
     """What happened once the learning rate had fallen below half its peak, as a sentence or two.
 
-    ``rates`` is the learning rate of every step of the training.
+    ``rates`` is the learning rate of every batch of the training that ``history`` records.
     """
     if min(rates) == max(rates):
         return "The learning rate was constant throughout, so there is no effect of it to read."

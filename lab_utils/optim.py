@@ -1,7 +1,9 @@
 """Optimisers and learning-rate schedules: PyTorch's own, chosen by the settings."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from lab_utils.checkpoints import Row
 from lab_utils.muon import FilterMuon
 from lab_utils.settings import Settings
 import torch
@@ -64,15 +66,19 @@ def make_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
 
 
 def make_schedule(
-    settings: Settings, optimizer: Optimizer, steps_per_epoch: int
+    settings: Settings, optimizer: Optimizer, batches_per_epoch: int
 ) -> lr_scheduler.LRScheduler:
     """The settings' learning-rate schedule; ``step()`` it after every optimiser step.
 
-    It scales the learning rate of every parameter group alike.
+    It scales the learning rate of every parameter group alike, down to ``min_lr`` where there is
+    one. With ``accumulate`` an epoch has fewer steps than batches. ``warmup_epochs`` come first: a
+    straight line up to the learning rate with which the schedule then begins. For ``plateau`` this
+    is the warm-up alone; ``make_plateau`` has the rest.
 
     one_cycle is Smith and Topin's (arXiv:1708.07120) with a constant momentum; cosine is one half
-    wave (arXiv:1608.03983).
+    wave and warm_restarts several (arXiv:1608.03983).
     """
+    steps_per_epoch = -(-batches_per_epoch // settings.accumulate)
     total = settings.epochs * steps_per_epoch
     if settings.schedule == "one_cycle":
         return lr_scheduler.OneCycleLR(
@@ -91,19 +97,61 @@ def make_schedule(
             return min((step + 1) / max(warmup, 1), (total - step) / max(total - warmup, 1), 1.0)
 
         return lr_scheduler.LambdaLR(optimizer, share)
+    if not settings.warmup_epochs:
+        return _after_warmup(settings, optimizer, steps_per_epoch, total)
+    steps = max(1, round(settings.warmup_epochs * steps_per_epoch))
+    warmup = lr_scheduler.LinearLR(optimizer, 1 / (steps + 1), total_iters=steps)
+    if settings.schedule in ("constant", "plateau"):
+        return warmup  # leaves the learning rate alone from there
+    rest = _after_warmup(settings, optimizer, steps_per_epoch, max(1, total - steps))
+    return lr_scheduler.SequentialLR(optimizer, [warmup, rest], [steps])
+
+
+def _after_warmup(
+    settings: Settings, optimizer: Optimizer, steps_per_epoch: int, total: int
+) -> lr_scheduler.LRScheduler:
+    """The schedules that have no warm-up of their own, over ``total`` steps."""
     if settings.schedule == "cosine":
-        return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total)
+        return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total, eta_min=settings.min_lr)
+    if settings.schedule == "warm_restarts":
+        period = settings.restart_period * steps_per_epoch
+        return lr_scheduler.CosineAnnealingWarmRestarts(
+            optimizer, period, settings.restart_factor, settings.min_lr
+        )
     every = settings.step_size * steps_per_epoch if settings.schedule == "step" else total + 1
     return lr_scheduler.StepLR(optimizer, every, settings.gamma)
 
 
-def schedule_values(settings: Settings, steps_per_epoch: int) -> list[float]:
-    """The learning rate of every step of the training to come."""
+def make_plateau(settings: Settings, optimizer: Optimizer) -> lr_scheduler.ReduceLROnPlateau | None:
+    """What ``step(val_loss)`` after every epoch does for ``plateau``; None for other schedules."""
+    if settings.schedule != "plateau":
+        return None
+    return lr_scheduler.ReduceLROnPlateau(
+        optimizer,
+        factor=settings.gamma,
+        patience=settings.plateau_patience,
+        min_lr=settings.min_lr,
+    )
+
+
+def schedule_values(
+    settings: Settings, batches_per_epoch: int, history: Sequence[Row] | None = None
+) -> list[float]:
+    """The learning rate of every batch of the training to come, or of the one that ``history`` is.
+
+    ``plateau`` is decided by the training: to come it is constant. With the history it is what it
+    was, and a training that stopped early has fewer epochs.
+    """
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], settings.lr, momentum=0.9)
-    schedule = make_schedule(settings, optimizer, steps_per_epoch)
+    schedule = make_schedule(settings, optimizer, batches_per_epoch)
+    plateau = make_plateau(settings, optimizer)
     values = []
-    for _ in range(settings.epochs * steps_per_epoch):
-        values.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
+    for epoch in range(len(history) if history else settings.epochs):
+        for batch in range(1, batches_per_epoch + 1):
+            values.append(optimizer.param_groups[0]["lr"])
+            if batch % settings.accumulate == 0 or batch == batches_per_epoch:
+                optimizer.step()
+                schedule.step()
+        if plateau and history:
+            plateau.step(history[epoch]["val_loss"])
     return values

@@ -7,11 +7,22 @@ import difflib
 import os
 from pathlib import Path
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from lab_utils import LabError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from lab_utils.conflicts import conflict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 import yaml
+
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Settings(BaseModel):
@@ -27,7 +38,9 @@ class Settings(BaseModel):
     data_folder: str | None = None  # for data: folder — holds train/<class>/… and test/<class>/…
     train_size: int | None = Field(None, ge=20)  # training + validation images; None: all
     test_size: int | None = Field(None, ge=10)
-    val_fraction: float = Field(0.1, gt=0, lt=1)
+    folds: int | None = Field(None, ge=2)  # k of k-fold cross-validation, instead of val_fraction
+    fold: int = Field(0, ge=0)  # which of the folds is held out for validation, counted from 0
+    val_fraction: float = Field(0.1, gt=0, lt=1, validate_default=True)
     image_size: int = Field(32, ge=16, le=256)  # pixels a side, for data: folder
 
     # Model and seed
@@ -49,6 +62,11 @@ class Settings(BaseModel):
     # Recipe
     epochs: int = Field(5, ge=1, le=10_000)
     batch_size: int = Field(128, ge=1)
+    accumulate: int = Field(
+        1, ge=1
+    )  # batches whose gradients make one step: 4 of 32 are one of 128
+    clip_norm: float | None = Field(None, gt=0)  # longest gradient, over all weights; None: any
+    ema_decay: float | None = Field(None, gt=0, lt=1)  # of a running average of the weights
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = Field(1e-3, gt=0, le=1000)
     bias_lr: float | None = Field(None, gt=0, le=1000)  # of biases and norms; None: lr
@@ -58,11 +76,21 @@ class Settings(BaseModel):
     beta2: float = Field(0.999, gt=0, lt=1)  # Adam and AdamW only
     momentum: float = Field(0.9, ge=0, lt=1)  # of SGD; of Adam the first beta
     weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["constant", "step", "cosine", "one_cycle", "linear"] = "constant"
+    schedule: Literal[
+        "constant", "step", "cosine", "warm_restarts", "plateau", "one_cycle", "linear"
+    ] = "constant"
     step_size: int = Field(10, ge=1)  # epochs between two steps of `step`
-    gamma: float = Field(0.1, gt=0, le=1)  # factor of a step of `step`
+    gamma: float = Field(0.1, gt=0, le=1)  # factor of a step of `step` and `plateau`
+    restart_period: int = Field(10, ge=1)  # epochs of the first wave of `warm_restarts`
+    restart_factor: int = Field(1, ge=1)  # how many times as long each wave is as the one before
+    plateau_patience: int = Field(3, ge=0)  # epochs without a lower validation loss, for `plateau`
+    min_lr: float = Field(0.0, ge=0)  # lowest of `cosine`, `warm_restarts` and `plateau`
     warmup_fraction: float = Field(0.3, ge=0, lt=1)  # of the steps of `one_cycle` and `linear`
+    warmup_epochs: float = Field(0.0, ge=0)  # before any other schedule begins
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    patience: int | None = Field(
+        None, ge=1
+    )  # epochs without a better validation accuracy; None: all
 
     # Augmentation of the training images
     flip: bool = True
@@ -70,6 +98,14 @@ class Settings(BaseModel):
     crop_padding: int = Field(4, ge=0, le=15)  # pixels
     crop_fill: Literal["zero", "reflect"] = "zero"
     cutout: int = Field(0, ge=0)  # side of the square in pixels; 0: none
+    rotation: float = Field(0.0, ge=0, le=180)  # degrees to either side
+    # How far brightness, contrast, saturation and hue stray; a hue of 0.5 is half the colour circle
+    color_jitter: tuple[_Share, _Share, _Share, Annotated[float, Field(ge=0, le=0.5)]] = (0,) * 4
+
+    # Alpha of the Beta distribution that mixes each image with another of its batch; 0: off. With
+    # both, chance decides for each batch.
+    mixup: float = Field(0.0, ge=0)
+    cutmix: float = Field(0.0, ge=0)
 
     # Evaluation: average the logits of each test image over its mirror image, and shifts by a pixel
     tta: Literal["none", "flip", "flip_shift"] = "none"
@@ -77,6 +113,18 @@ class Settings(BaseModel):
     # Machine
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @field_validator("val_fraction")
+    @classmethod
+    def _share_of_a_fold(cls, value: float, info: ValidationInfo) -> float:
+        return 1 / info.data["folds"] if info.data.get("folds") else value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Settings":
+        problem = conflict(self)
+        if problem:
+            raise ValueError(problem)
+        return self
 
 
 def project_root() -> Path:
@@ -122,7 +170,8 @@ def load_params() -> dict[str, Any]:
 def load_settings(experiment: str, **overrides: Any) -> Settings:
     """Settings of ``experiment`` with ``overrides``; an override of None keeps the file's value.
 
-    Raises LabError for an unknown experiment or key and for a value of the wrong type or range.
+    Raises LabError for an unknown experiment or key, for a value of the wrong type or range, and
+    for values that do not go together.
     """
     params = load_params()
     if experiment not in params["experiments"]:
@@ -140,6 +189,8 @@ def load_settings(experiment: str, **overrides: Any) -> Settings:
         return Settings(experiment=experiment, **values)
     except ValidationError as error:
         problem = error.errors()[0]
+        if not problem["loc"]:  # two settings that do not go together
+            raise LabError(str(problem["ctx"]["error"])) from None
         key = ".".join(str(part) for part in problem["loc"])
         reason = problem["msg"].removeprefix("Input ")
         raise LabError(f"Setting {key}={problem['input']!r}: the value {reason}.") from None

@@ -11,6 +11,7 @@ import re
 import time
 
 from lab_utils import LabError, models
+from lab_utils.augment import mixing
 from lab_utils.batches import Augmentation, Batches, normalize
 from lab_utils.checkpoints import (
     Row,
@@ -24,13 +25,15 @@ from lab_utils.data import Dataset
 from lab_utils.evaluation import accuracy, predict
 from lab_utils.files import write_atomic
 from lab_utils.hardware import Machine, synchronize
+from lab_utils.memory import step_memory_mb as step_memory_mb  # notebook 04 looks here
 from lab_utils.models.resnet18 import load_imagenet
-from lab_utils.optim import make_optimizer, make_schedule
+from lab_utils.optim import make_optimizer, make_plateau, make_schedule
 from lab_utils.settings import Settings
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 EVAL_BATCH = 500  # images; evaluation keeps no activations, so more fit than in training
 # As CUDA and MPS, cuBLAS, and the CPU allocator of Linux and of Windows say it.
@@ -59,8 +62,11 @@ def new_model(settings: Settings, dataset: Dataset) -> nn.Module:
 
 
 def training_batches(settings: Settings, dataset: Dataset, device: torch.device) -> Batches:
-    """Shuffled, augmented training batches; their order and crops follow from the seed."""
-    return Batches(
+    """Shuffled, augmented training batches; their order and crops follow from the seed.
+
+    Raises LabError where an epoch has fewer images than a batch, or batches than ``accumulate``.
+    """
+    batches = Batches(
         dataset.train,
         settings.batch_size,
         dataset.mean,
@@ -72,41 +78,17 @@ def training_batches(settings: Settings, dataset: Dataset, device: torch.device)
             settings.cutout,
             settings.alternate_flip,
             settings.crop_fill,
+            settings.rotation,
+            settings.color_jitter,
         ),
         torch.Generator().manual_seed(settings.seed),
     )
-
-
-def step_memory_mb(model: nn.Module, settings: Settings, machine: Machine, size: int) -> float:
-    """Estimated memory of one training step in MB (10^6 bytes), beyond the data set.
-
-    What autograd keeps for the backward pass is counted on two and on four images; the difference
-    scales with the batch, the rest (bfloat16 copies of the weights) does not. Parameters count four
-    times: weights, gradients, two optimiser moments. The model comes back as it was.
-    """
-    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    device = next(model.parameters()).device
-
-    def kept_bytes(images: int) -> int:
-        kept: dict[int, int] = {}
-
-        def keep(tensor: Tensor) -> Tensor:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        inputs = torch.zeros(images, 3, size, size, device=device)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x), machine.autocast():
-            output = model(inputs)  # alive until counted, so that no storage is used twice
-        total = sum(b for key, b in kept.items() if key not in parameters)
-        del output
-        return total
-
-    state = {key: value.clone() for key, value in model.state_dict().items()}
-    two, four = kept_bytes(2), kept_bytes(4)
-    model.load_state_dict(state)  # the running statistics of BatchNorm have moved
-    per_image = (four - two) / 2
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    return (per_image * settings.batch_size + two - 2 * per_image + 4 * weights) / 1e6
+    if settings.accumulate > len(batches):
+        raise LabError(
+            f"accumulate={settings.accumulate} is more than the {len(batches)} batches of an "
+            f"epoch; use at most {len(batches)}."
+        )
+    return batches
 
 
 def train_epoch(
@@ -117,35 +99,64 @@ def train_epoch(
     machine: Machine,
     label_smoothing: float = 0.0,
     on_step: Callable[[int, Tensor], None] | None = None,
+    *,
+    mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+    accumulate: int = 1,
+    clip_norm: float | None = None,
+    average: AveragedModel | None = None,
 ) -> tuple[float, float]:
     """One pass over ``batches``; mean loss and accuracy over the samples as they were seen.
 
     The loss returned is the plain cross-entropy, also where the one that is minimised is smoothed:
-    so it can be compared with validation and between recipes.
+    so it can be compared with validation and between recipes. Where ``mix`` makes one image of two,
+    it is measured against the shares of both, and stays above zero even for a perfect model;
+    accuracy then counts the images for which the class with the larger share is found.
+
+    The gradients of ``accumulate`` batches add up to that of one large batch, and are shortened to
+    ``clip_norm`` where they are longer; ``average`` follows the weights after every step.
     """
     model.train()
     loss_sum = torch.zeros((), device=machine.device)
     correct = torch.zeros((), dtype=torch.int64, device=machine.device)
     seen = 0
     for step, (inputs, targets) in enumerate(batches):
+        if mix:
+            inputs, targets = mix(inputs, targets)
         with machine.autocast():
             logits = model(inputs)
         loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+        if step % accumulate == 0:
+            optimizer.zero_grad(set_to_none=True)
+            # The images of one update; at the end of an epoch fewer may be left.
+            together = min(accumulate * batches.batch_size, len(batches.targets) - seen)
+        (loss * (len(targets) / together)).backward()
+        if (step + 1) % accumulate == 0 or step + 1 == len(batches):
+            if clip_norm:
+                nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+            optimizer.step()
+            schedule.step()
+            if average:
+                average.update_parameters(model)
         # Sums stay on the device: reading them every step would make a GPU wait.
         with torch.no_grad():
             plain = (
                 nn.functional.cross_entropy(logits.float(), targets) if label_smoothing else loss
             )
             loss_sum += plain * len(targets)
-            correct += (logits.argmax(1) == targets).sum()
+            labels = targets.argmax(1) if mix else targets
+            correct += (logits.argmax(1) == labels).sum()
         seen += len(targets)
         if on_step:
             on_step(step, loss.detach())
     return loss_sum.item() / seen, correct.item() / seen
+
+
+def out_of_patience(history: list[Row], patience: int | None) -> bool:
+    """Whether ``patience`` epochs went by since the best validation accuracy; never for None."""
+    if patience is None or not history:
+        return False
+    best = max(history, key=lambda row: row["val_accuracy"])  # the first of equals, as in best.pt
+    return history[-1]["epoch"] - best["epoch"] >= patience
 
 
 def fit(
@@ -163,7 +174,10 @@ def fit(
     A row holds epoch, train_loss, train_accuracy, val_loss, val_accuracy, lr (of its first step),
     seconds and images_per_second (training alone). After each epoch ``checkpoints/last.pt`` has
     all it takes to continue; ``best.pt`` has the weights with the highest validation accuracy and
-    what inference needs. With ``resume`` a ``last.pt`` that is there is continued.
+    what inference needs. With ``resume`` a ``last.pt`` that is there is continued. The training
+    ends after ``epochs``, or ``patience`` epochs after the one in ``best.pt``. With ``ema_decay``
+    an average of the weights is validated, saved in ``best.pt`` and left in ``model`` at the end:
+    after every step it keeps that share of itself and takes the rest from the weights.
 
     Raises LabError where memory runs out or the loss is no longer a number.
     """
@@ -174,6 +188,22 @@ def fit(
     validation = Batches(dataset.val, EVAL_BATCH, dataset.mean, dataset.std, machine.device)
     optimizer = make_optimizer(settings, model)
     schedule = make_schedule(settings, optimizer, len(batches))
+    plateau = make_plateau(settings, optimizer)
+    average = None
+    if settings.ema_decay:
+        follow = get_ema_multi_avg_fn(settings.ema_decay)
+        average = AveragedModel(model, multi_avg_fn=follow, use_buffers=True)
+    options = {
+        "label_smoothing": settings.label_smoothing,
+        "mix": mixing(settings.mixup, settings.cutmix, len(dataset.classes)),
+        "accumulate": settings.accumulate,
+        "clip_norm": settings.clip_norm,
+        "average": average,
+    }
+    judged = average.module if average else model
+    stateful = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    stateful |= {"plateau": plateau} if plateau else {}
+    stateful |= {"average": average} if average else {}
     history: list[Row] = []
     last = checkpoints / "last.pt"
     torch.manual_seed(settings.seed)
@@ -181,22 +211,21 @@ def fit(
         state = load_checkpoint(last)
         if state["data"] != dataset.fingerprint:
             raise LabError(f"{last} was trained on other data; delete it to begin anew.")
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
+        for name, part in stateful.items():
+            part.load_state_dict(state[name])
         history = state["history"]
         batches.epoch = len(history)
         batches.generator.set_state(state["order_rng"])
         set_rng_state(state["rng"], machine.device)
     try:
-        while len(history) < settings.epochs:
+        while len(history) < settings.epochs and not out_of_patience(history, settings.patience):
             start, lr = time.perf_counter(), optimizer.param_groups[0]["lr"]
             train_loss, train_accuracy = train_epoch(
-                model, batches, optimizer, schedule, machine, settings.label_smoothing, on_step
+                model, batches, optimizer, schedule, machine, on_step=on_step, **options
             )
             synchronize(machine.device)
             seconds = time.perf_counter() - start
-            logits, targets = predict(model, validation, machine)
+            logits, targets = predict(judged, validation, machine)
             row = {
                 "epoch": len(history) + 1,
                 "train_loss": train_loss,
@@ -214,11 +243,11 @@ def fit(
             best = max((r["val_accuracy"] for r in history), default=-1.0)
             history.append(row)
             if row["val_accuracy"] > best:
-                save_best(checkpoints / "best.pt", model, dataset, settings, row)
+                save_best(checkpoints / "best.pt", judged, dataset, settings, row)
+            if plateau:
+                plateau.step(row["val_loss"])
             state = {
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
+                **{name: part.state_dict() for name, part in stateful.items()},
                 "history": history,
                 "data": dataset.fingerprint,
                 "order_rng": batches.generator.get_state(),
@@ -234,4 +263,6 @@ def fit(
             f"Out of memory at batch_size={settings.batch_size}; "
             f"try batch_size={max(1, settings.batch_size // 2)}."
         ) from error
+    if average:
+        model.load_state_dict(average.module.state_dict())
     return history

@@ -1,6 +1,6 @@
 """Each augmentation against torchvision's definition of it; normalisation against NumPy."""
 
-from lab_utils import LabError
+from lab_utils import LabError, augment
 from lab_utils.batches import Augmentation, Batches, cut_out, flip_some, normalize, windows
 from lab_utils.data import Split
 import numpy as np
@@ -136,3 +136,57 @@ def test_alternating_flip_shows_both_sides_in_two_epochs_whichever_epoch_comes_f
     assert torch.equal(sides[0], sides[2])
     assert torch.equal(sides[1], sides[3])
     assert 8 < sides[0].sum() < 32
+
+
+@pytest.mark.parametrize("side", [32, 17])
+def test_rotation_is_torchvisions(images, side):
+    inputs = images[..., :side, :side] / 255
+    degrees = torch.linspace(-179, 179, 40)
+    expected = [tv.rotate(x, a.item()) for x, a in zip(inputs, degrees, strict=True)]
+    different = augment.rotate(inputs, degrees) != torch.stack(expected)
+    assert different.float().mean() < 1e-3  # a pixel midway between two may take either
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "hue"])
+def test_colour_jitter_is_torchvisions(images, name):
+    inputs = images / 255
+    inputs[:, 1, :8] = inputs[:, 0, :8]  # two channels alike, and greys: no hue of their own
+    inputs[:, :, :4] = inputs[:, :1, :4]
+    inputs[0] = 0
+    factors = torch.linspace(-0.5, 0.5, 40) if name == "hue" else torch.linspace(0, 2, 40)
+    ours = augment.shift_hue if name == "hue" else getattr(augment, f"adjust_{name}")
+    theirs = getattr(tv, f"adjust_{name}")
+    expected = [theirs(x, f.item()) for x, f in zip(inputs, factors, strict=True)]
+    torch.testing.assert_close(ours(inputs, factors), torch.stack(expected), atol=1e-5, rtol=0)
+
+
+def test_each_image_is_rotated_by_its_own_angle_up_to_the_limit():
+    # The pixel at the right end of the middle row moves up or down by the sine of the angle.
+    image = torch.zeros(1, 3, 65, 65, dtype=torch.uint8)
+    image[..., 32, 60:] = 200
+    out = augment.distort(image.expand(500, -1, -1, -1), 30, (0, 0, 0, 0), generator())
+    y, x = torch.stack([i[0].nonzero().float().mean(0) for i in out]).numpy().T
+    angles = np.degrees(np.arctan2(32 - y, x - 32))
+    assert angles.min() == pytest.approx(-30, abs=2)
+    assert angles.max() == pytest.approx(30, abs=2)
+    assert np.abs(np.histogram(angles, 5, (-31, 31))[0] - 100).max() < 35
+
+
+def test_each_image_draws_its_own_factor_up_to_the_limit():
+    images = torch.full((500, 3, 8, 8), 100, dtype=torch.uint8)
+    out = augment.distort(images, 0, (0.3, 0, 0, 0), generator())[:, 0, 0, 0]
+    assert out.min() in (70, 71)
+    assert out.max() in (129, 130)
+    assert len(out.unique()) > 50
+
+
+def test_rotated_and_jittered_batches_follow_from_the_generators_state(split):
+    augmentation = Augmentation(rotation=10, jitter=(0.2, 0.2, 0.2, 0.1))
+    batches = Batches(split, 16, MEAN, STD, "cpu", augmentation, generator())
+    state = batches.generator.get_state()
+    first = torch.cat([x for x, _ in batches])
+    batches.generator.set_state(state)
+    again = torch.cat([x for x, _ in batches])
+    assert torch.equal(first, again)
+    plain = Batches(split, 16, MEAN, STD, "cpu", Augmentation(), generator())
+    assert not torch.equal(first, torch.cat([x for x, _ in plain]))

@@ -290,3 +290,24 @@ def test_a_download_that_is_cut_off_is_tried_again(runs, server, monkeypatch):
     monkeypatch.setattr(CIFAR10, "__init__", flaky)
     assert load_run()[1].name == "cifar10"
     assert len(calls) == 2
+
+
+def test_every_image_is_held_out_by_one_fold_and_classes_stay_in_proportion(runs):
+    held_out = []
+    for fold in range(3):
+        settings = {"data": "shapes", "train_size": 200, "folds": 3, "fold": fold}
+        _, dataset = load_run(**settings)
+        counts = dataset.val.targets.bincount(minlength=10)
+        assert set(counts.tolist()) <= {6, 7}
+        train = {x.numpy().tobytes() for x in dataset.train.images}
+        val = {x.numpy().tobytes() for x in dataset.val.images}
+        assert len(train | val) == 200
+        held_out.append(val)
+        _, again = load_run(**settings, name="again-" + str(fold))
+        assert torch.equal(again.val.images, dataset.val.images)
+    assert len(set.union(*held_out)) == sum(map(len, held_out)) == 200
+
+
+def test_more_folds_than_images_of_a_class_are_refused(runs):
+    with pytest.raises(LabError, match=r"folds=21 needs as many .* one class has 20; use fewer"):
+        load_run(data="shapes", train_size=200, folds=21)

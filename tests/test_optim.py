@@ -1,10 +1,17 @@
 """Which parameters go to which optimiser, what Muon does to them, and that states come back."""
 
 import copy
+import math
 
 from lab_utils.models import SimpleCNN
 from lab_utils.muon import FilterMuon
-from lab_utils.optim import Together, make_optimizer, make_schedule, schedule_values
+from lab_utils.optim import (
+    Together,
+    make_optimizer,
+    make_plateau,
+    make_schedule,
+    schedule_values,
+)
 from lab_utils.settings import Settings
 import pytest
 import torch
@@ -115,3 +122,76 @@ def test_one_cycle_works_where_the_warm_up_is_a_single_step(epochs):
     values = schedule_values(recipe, 1)
     assert len(values) == epochs
     assert max(values) <= 1e-3 * (1 + 1e-9)
+
+
+def wave(length, top=1.0, floor=0.0):
+    return [floor + (top - floor) * (1 + math.cos(math.pi * i / length)) / 2 for i in range(length)]
+
+
+def test_warm_restarts_are_waves_that_grow_by_the_factor():
+    recipe = settings(
+        schedule="warm_restarts", lr=1.0, epochs=7, restart_period=1, restart_factor=2, min_lr=0.1
+    )
+    expected = [rate for epochs in (1, 2, 4) for rate in wave(10 * epochs, floor=0.1)]
+    assert schedule_values(recipe, 10) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rest"),
+    [
+        ("constant", [1.0] * 40),
+        ("plateau", [1.0] * 40),
+        ("step", [1.0] * 20 + [0.1] * 20),
+        ("cosine", wave(40)),
+        ("warm_restarts", wave(20) * 2),
+    ],
+)
+def test_the_warm_up_rises_to_where_the_schedule_begins(schedule, rest):
+    recipe = settings(
+        schedule=schedule, lr=1.0, epochs=5, warmup_epochs=1, step_size=2, restart_period=2
+    )
+    warmup = [(step + 1) / 11 for step in range(10)]
+    assert schedule_values(recipe, 10) == pytest.approx(warmup + rest)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "warm_restarts", "plateau"])
+@pytest.mark.parametrize("warmup_epochs", [0.01, 0.5, 1.9])
+def test_a_warm_up_may_be_a_part_of_an_epoch(schedule, warmup_epochs):
+    recipe = settings(schedule=schedule, epochs=2, warmup_epochs=warmup_epochs)
+    for batches in (1, 3):
+        values = schedule_values(recipe, batches)
+        assert len(values) == 2 * batches
+        assert values[0] < 1e-3
+        assert max(values) <= 1e-3 * (1 + 1e-9)
+
+
+def test_plateau_lowers_every_rate_after_too_many_epochs_without_a_lower_loss():
+    recipe = settings(
+        schedule="plateau", lr=0.1, bias_lr=1.0, gamma=0.5, plateau_patience=1, min_lr=0.04
+    )
+    optimizer = make_optimizer(recipe, SimpleCNN())
+    plateau = make_plateau(recipe, optimizer)
+    rates = []
+    for loss in (2.0, 1.0, 1.1, 1.2, 0.9, 1.0, 1.0, 1.0, 1.0):
+        plateau.step(loss)
+        rates.append([group["lr"] for group in optimizer.param_groups])
+    weights, biases = zip(*rates, strict=True)
+    assert weights == pytest.approx([0.1] * 3 + [0.05] * 3 + [0.04] * 3)
+    assert biases == pytest.approx([1.0] * 3 + [0.5] * 3 + [0.25] * 2 + [0.125])
+    assert make_plateau(settings(schedule="cosine"), optimizer) is None
+
+
+def test_the_rates_of_a_plateau_are_known_from_its_history():
+    recipe = settings(schedule="plateau", lr=0.1, plateau_patience=0, epochs=9)
+    assert schedule_values(recipe, 3) == [0.1] * 27
+    history = [{"val_loss": loss} for loss in (1.0, 2.0, 0.5, 0.4)]  # it stopped early
+    assert schedule_values(recipe, 3, history) == pytest.approx([0.1] * 6 + [0.01] * 6)
+
+
+def test_with_accumulation_the_schedule_moves_with_the_steps_not_the_batches():
+    one = schedule_values(settings(schedule="cosine", epochs=3), 4)
+    many = schedule_values(settings(schedule="cosine", epochs=3, accumulate=3), 10)
+    assert len(many) == 30  # of every batch; an epoch has 3 + 3 + 3 + 1 of them
+    firsts = [many[10 * epoch + batch] for epoch in range(3) for batch in (0, 3, 6, 9)]
+    assert firsts == pytest.approx(one)
+    assert many[:3] == [many[0]] * 3

@@ -1,7 +1,13 @@
 """What params.yaml, LAB_SET and --set may say, and how a mistake is answered."""
 
 from lab_utils import LabError
-from lab_utils.settings import default_name, load_params, load_settings, parse_assignments
+from lab_utils.settings import (
+    Settings,
+    default_name,
+    load_params,
+    load_settings,
+    parse_assignments,
+)
 import pytest
 
 
@@ -36,6 +42,23 @@ def test_an_override_of_none_keeps_the_value():
         ({"data": "mnist"}, ["data='mnist'", "'cifar10'"]),
         ({"val_fraction": 1.0}, ["val_fraction=1.0", "less than 1"]),
         ({"model": "resnet999"}, ["resnet999", "simplecnn"]),
+        (
+            {"color_jitter": [0.2, 0.2, 0.2, 0.6]},
+            ["color_jitter.3=0.6", "less than or equal to 0.5"],
+        ),
+        ({"mixup": -1}, ["mixup=-1", "greater than or equal to 0"]),
+        # Right each on its own, wrong together
+        ({"fold": 1}, ["fold=1", "set that too"]),
+        ({"folds": 5, "fold": 5}, ["fold=5", "folds=5", "use a lower one"]),
+        (
+            {"schedule": "one_cycle", "warmup_epochs": 1},
+            ["one_cycle", "set that, not warmup_epochs"],
+        ),
+        ({"schedule": "cosine", "warmup_epochs": 6, "epochs": 6}, ["less than epochs=6"]),
+        ({"schedule": "cosine", "min_lr": 0.1, "lr": 0.1}, ["min_lr=0.1", "less than lr=0.1"]),
+        ({"schedule": "plateau", "gamma": 1}, ["set gamma below 1"]),
+        ({"schedule": "plateau", "plateau_patience": 3, "patience": 4}, ["set patience=5 or more"]),
+        ({"cutmix": 1, "batch_size": 1}, ["set batch_size to 2"]),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_mend(overrides, words):
@@ -96,3 +119,11 @@ def test_an_experiment_may_be_named_by_a_number(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text("experiments: {2024: {epochs: 2}}")
     monkeypatch.chdir(tmp_path)
     assert load_settings("2024").epochs == 2
+
+
+def test_the_folds_say_how_much_is_held_out():
+    settings = load_settings("quick", folds=5, fold=4)
+    assert settings.val_fraction == 1 / 5
+    assert load_settings("quick", val_fraction=0.3).val_fraction == 0.3
+    assert Settings(**settings.model_dump()) == settings  # as it comes back from settings.yaml
+    assert default_name(settings) != default_name(load_settings("quick", folds=5, fold=3))

@@ -4,6 +4,7 @@ from dataclasses import replace
 import math
 
 from lab_utils import LabError
+from lab_utils.augment import mixing
 from lab_utils.batches import Batches, normalize
 from lab_utils.checkpoints import load_best, load_checkpoint, read_history, write_history
 from lab_utils.data import Dataset, Split
@@ -13,7 +14,14 @@ from lab_utils.hardware import Machine
 from lab_utils.optim import make_optimizer, make_schedule, schedule_values
 from lab_utils.run import Run
 from lab_utils.settings import Settings
-from lab_utils.training import fit, new_model, step_memory_mb, train_epoch, training_batches
+from lab_utils.training import (
+    fit,
+    new_model,
+    out_of_patience,
+    step_memory_mb,
+    train_epoch,
+    training_batches,
+)
 import pytest
 import torch
 from torch import nn
@@ -80,8 +88,13 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path, 
     "recipe",
     [
         *({"schedule": name} for name in ("constant", "step", "cosine", "one_cycle", "linear")),
+        {"schedule": "warm_restarts", "restart_period": 1, "warmup_epochs": 0.5},
+        {"schedule": "plateau", "plateau_patience": 0, "lr": 0.08, "optimizer": "sgd"},
+        {"mixup": 0.3, "cutmix": 1.0, "label_smoothing": 0.1},
+        {"accumulate": 3, "clip_norm": 0.1, "ema_decay": 0.9, "muon_lr": 0.1},
         {"optimizer": "adamw", "muon_lr": 0.1, "bias_lr": 0.01, "alternate_flip": True},
         {"optimizer": "sgd", "cutout": 4, "crop_fill": "reflect"},
+        {"rotation": 10.0, "color_jitter": (0.2, 0.2, 0.2, 0.1)},
         {"model": "compactnet"},
     ],
     ids=lambda recipe: "-".join(str(value) for value in recipe.values()),
@@ -174,6 +187,8 @@ def test_step_and_one_cycle_and_cosine_give_the_published_learning_rates(setting
     assert one_cycle[-1] < 1e-5 * 0.1
 
     cosine = rates(schedule="cosine", epochs=10)
+    floor = rates(schedule="cosine", epochs=10, min_lr=0.02)
+    assert floor == pytest.approx([0.02 + 0.8 * value for value in cosine])
     half_wave = [0.05 * (1 + math.cos(math.pi * step / 100)) for step in range(100)]
     assert cosine == pytest.approx(half_wave)
 
@@ -182,6 +197,40 @@ def test_the_schedule_drawn_is_the_schedule_trained_with(tmp_path, dataset, sett
     _, history = train(tmp_path, dataset, settings)
     drawn = schedule_values(settings, len(training_batches(settings, dataset, CPU.device)))
     assert [row["lr"] for row in history] == pytest.approx(drawn[::4])
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "stops"),
+    [
+        ([0.3, 0.5, 0.4, 0.5, 0.4, 0.9], 4),  # a tie is not better
+        ([0.3, 0.5, 0.4, 0.6, 0.5, 0.5], 6),
+        ([0.3, 0.2, 0.1], 3),
+        ([0.1, 0.2, 0.3, 0.4], None),
+    ],
+)
+def test_patience_runs_out_that_many_epochs_after_the_best(accuracies, stops):
+    rows = [{"epoch": i, "val_accuracy": a} for i, a in enumerate(accuracies, 1)]
+    ends = [n for n in range(len(rows) + 1) if out_of_patience(rows[:n], 2)]
+    assert ends[:1] == ([stops] if stops else [])
+    assert not out_of_patience(rows, None)
+
+
+def test_a_training_stops_early_and_keeps_its_best_weights(tmp_path, dataset, settings):
+    # So small a learning rate changes no prediction: no epoch is better than the first.
+    changes = {"epochs": 50, "patience": 2, "lr": 1e-12, "schedule": "constant", "optimizer": "sgd"}
+    settings = settings.model_copy(update=changes)
+    network = new_model(settings, dataset)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.0  # its running statistics would change predictions too
+    history = fit(network, dataset, settings, CPU, tmp_path)
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert load_best(tmp_path / "best.pt")[1]["epoch"] == 1
+
+    def fail(*_):
+        pytest.fail("trained on")
+
+    assert fit(network, dataset, settings, CPU, tmp_path, on_step=fail) == history
 
 
 def test_one_cycle_leaves_the_momentum_of_the_settings(settings):
@@ -310,7 +359,10 @@ def test_the_verdict_follows_from_the_gap_and_the_training_accuracy():
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one_cycle", "linear"])
+@pytest.mark.parametrize(
+    "schedule",
+    ["constant", "step", "cosine", "one_cycle", "linear", "warm_restarts", "plateau"],
+)
 @pytest.mark.parametrize("epochs", [1, 20])
 def test_every_hyperparameter_has_a_reason(dataset, settings, optimizer, schedule, epochs):
     settings = settings.model_copy(
@@ -341,3 +393,160 @@ def test_a_training_is_not_continued_on_other_data(tmp_path, dataset, settings):
     train(tmp_path, dataset, settings.model_copy(update={"epochs": 1}))
     with pytest.raises(LabError, match="other data"):
         train(tmp_path, replace(dataset, fingerprint="1"), settings)
+
+
+def flat(model, kind="parameters"):
+    return torch.cat([p.detach().flatten() for p in getattr(model, kind)()])
+
+
+def still_batches(count=70, batch_size=8, classes=3):
+    """Images without augmentation in a random order that is the same each time."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    split = Split(images, torch.arange(count) % classes)
+    return Batches(split, batch_size, (0.5,) * 3, (0.25,) * 3, generator=generator)
+
+
+def small_net(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+
+
+def test_accumulating_four_batches_of_32_equals_one_of_128(tmp_path, dataset):
+    """Also at the end of an epoch, where fewer images are left, and for any schedule."""
+    data = replace(dataset, train=toy(300, 0))  # 128 + 128 + 44
+    weights = []
+    for changes in ({"batch_size": 128}, {"batch_size": 32, "accumulate": 4}):
+        settings = Settings(
+            experiment="toy", epochs=2, schedule="one_cycle", clip_norm=1.0, ema_decay=0.5,
+            optimizer="sgd", lr=0.1, flip=False, crop_padding=0, **changes,
+        )  # fmt: skip
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 3))
+        before = flat(network)
+        history = fit(network, data, settings, CPU, tmp_path / str(settings.accumulate))
+        weights.append((flat(network), [row["lr"] for row in history]))
+    torch.testing.assert_close(weights[0][0], weights[1][0], atol=1e-6, rtol=1e-5)
+    assert (weights[0][0] - before).abs().max() > 1e-3
+    assert weights[0][1] == pytest.approx(weights[1][1])
+
+
+def test_more_batches_than_an_epoch_has_cannot_be_accumulated(tmp_path, dataset, settings):
+    with pytest.raises(LabError, match=r"accumulate=5 is more than the 4 .* use at most 4"):
+        train(tmp_path, dataset, settings.model_copy(update={"accumulate": 5}))
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.01, 1e6])
+def test_clipping_bounds_the_norm_and_leaves_shorter_gradients(clip_norm):
+    """With plain SGD and a learning rate of one a step is the gradient."""
+    steps, weights = [], []
+    for limit in (clip_norm, None):
+        model = small_net()
+        before = flat(model)
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+        batches = still_batches(count=8)
+        train_epoch(model, batches, optimizer, schedule, CPU, clip_norm=limit)
+        steps.append((flat(model) - before).norm().item())
+        weights.append(flat(model))
+    clipped, whole = steps
+    assert whole > 0.1
+    assert clipped == pytest.approx(0.01 if clip_norm == 0.01 else whole, rel=1e-3)
+    if clip_norm != 0.01:
+        assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.4, 0.0), (0.0, 1.0), (1.0, 1.0)])
+def test_mixed_targets_sum_to_one_and_tell_the_shares_of_the_images(mixup, cutmix):
+    """Image i is all i: what a mixed image holds shows how much of which image is in it."""
+    torch.manual_seed(0)
+    values = torch.arange(4.0)
+    inputs, targets = values.view(-1, 1, 1, 1).expand(4, 3, 32, 32), torch.arange(4)
+    added = 0
+    for _ in range(40):
+        mixed, soft = mixing(mixup, cutmix, 4)(inputs, targets)
+        assert soft.shape == (4, 4)
+        torch.testing.assert_close(soft.sum(1), torch.ones(4))
+        torch.testing.assert_close(mixed.mean((1, 2, 3)), soft @ values)
+        assert (soft > 0).sum(1).max() <= 2
+        added += not torch.equal(mixed, mixed.round())
+    expected = {(0.4, 0.0): range(35, 41), (0.0, 1.0): range(1)}.get((mixup, cutmix), range(8, 33))
+    assert added in expected
+
+
+def test_no_mixing_is_no_function():
+    assert mixing(0.0, 0.0, 10) is None
+
+
+def test_of_mixed_images_the_loss_to_the_shares_and_the_larger_share_are_recorded():
+    def mix(inputs, targets):  # three quarters of each image and one of the next
+        soft = nn.functional.one_hot(targets, 3).float()
+        shares = 0.75 * soft + 0.25 * soft.roll(1, 0)
+        return 0.75 * inputs + 0.25 * inputs.roll(1, 0), shares
+
+    model = small_net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    loss, share = train_epoch(
+        model, still_batches(), optimizer, schedule, CPU, label_smoothing=0.2, mix=mix
+    )
+    losses, hits = [], []
+    for inputs, targets in still_batches():
+        mixed, shares = mix(inputs, targets)
+        logits = model(mixed)
+        losses += [-(shares * logits.log_softmax(1)).sum(1)]
+        hits += [logits.argmax(1) == targets]
+    assert loss == pytest.approx(torch.cat(losses).mean().item(), rel=1e-5)
+    assert share == pytest.approx(torch.cat(hits).float().mean().item())
+
+
+def test_the_average_follows_the_weights_and_is_what_is_validated_and_kept(
+    tmp_path, dataset, settings
+):
+    settings = settings.model_copy(update={"ema_decay": 0.8})
+    network, expected = new_model(settings, dataset), None
+
+    def follow(step, loss):
+        nonlocal expected
+        now = {key: value.clone() for key, value in network.state_dict().items()}
+        if expected is None:  # it begins with the weights after the first step
+            expected = now
+        for key, value in now.items():
+            if value.is_floating_point():
+                expected[key] = 0.8 * expected[key] + 0.2 * value
+
+    history = fit(network, dataset, settings, CPU, tmp_path, on_step=follow)
+    for key, value in network.state_dict().items():  # running statistics are averaged too
+        if value.is_floating_point():
+            torch.testing.assert_close(value, expected[key], atol=1e-6, rtol=1e-5)
+    logits, targets = predict(network, Batches(dataset.val, 7, dataset.mean, dataset.std), CPU)
+    assert accuracy(logits, targets) == history[-1]["val_accuracy"]
+    kept, best = load_best(tmp_path / "best.pt")
+    logits, targets = predict(kept, Batches(dataset.val, 7, dataset.mean, dataset.std), CPU)
+    assert accuracy(logits, targets) == best["val_accuracy"]
+    raw = load_checkpoint(tmp_path / "last.pt")["model"]
+    assert not same(raw, network.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "words"),
+    [
+        ({"schedule": "cosine", "warmup_epochs": 2.0}, "schedule", "first 2 epochs"),
+        ({"accumulate": 4}, "accumulate", "128 images"),
+        ({"clip_norm": 1.0}, "clip_norm", "shortened"),
+        ({"ema_decay": 0.99}, "ema_decay", "last 100 steps"),
+        ({"patience": 3}, "patience", "Stops 3 epochs after"),
+        ({"mixup": 0.2}, "mixup", "share of each"),
+        ({"mixup": 0.2, "cutmix": 1.0}, "cutmix", "chance decides"),
+        ({"folds": 5, "fold": 2}, "fold", "held out"),
+        ({"flip": False, "crop_padding": 0, "rotation": 5.0}, "augmentation", "many variants"),
+    ],
+)
+def test_an_option_has_its_reason_where_it_is_on(dataset, settings, changes, name, words):
+    changed = settings.model_copy(update=changes)
+    rows = {row["name"]: row["reason"] for row in hyperparameters(changed, dataset, CPU, 4)}
+    assert words in rows[name]
+    assert rows[name].endswith(".")
+    plain = {row["name"] for row in hyperparameters(settings, dataset, CPU, 4)}
+    assert name in plain or name in changes or name == "fold"
+    assert set(changes) & plain <= {"schedule"}  # what is off has no row of its own
