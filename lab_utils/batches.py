@@ -1,8 +1,9 @@
 """Whole batches as tensor operations: shuffle, augment, normalise; no worker, no image objects.
 
-All decoded images stay in memory on the training device. A random crop is one indexing operation:
-the padded images are viewed as every window of them, and a batch picks one window per image. Each
-operation draws from the same distribution as torchvision's transform of that name.
+All decoded images stay in memory on the training device, bordered for the random crop, and a second
+time mirrored for the random flip. What is left to do for a batch is to copy each image's part: a
+whole row of pixels at a time, and together for all images with the same offset. Each operation
+draws from the same distribution as torchvision's transform of that name.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,31 +42,53 @@ class Augmentation:
 
 
 def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """(B, C, H, W) uint8 to float32 with ``(x / 255 - mean) / std`` per channel."""
-    scale = 1 / (255 * torch.tensor(std, device=images.device))
-    shift = -torch.tensor(mean, device=images.device) / torch.tensor(std, device=images.device)
-    return torch.addcmul(shift.view(-1, 1, 1), images.float(), scale.view(-1, 1, 1))
+    """(B, C, H, W) uint8 to float32 with ``(x / 255 - mean) / std`` per channel, channels last."""
+    pixels = images.permute(0, 2, 3, 1)
+    # A row of numbers as long as the image: three at a time would leave the vector units idle.
+    repeats = pixels[0, ..., 0].numel()
+    spread = torch.tensor(std, device=images.device)
+    scale = (1 / (255 * spread)).repeat(repeats)
+    shift = (-torch.tensor(mean, device=images.device) / spread).repeat(repeats)
+    normal = torch.addcmul(shift, pixels.flatten(1).float(), scale)
+    return normal.view(pixels.shape).permute(0, 3, 1, 2)
 
 
-def windows(images: Tensor, padding: int, fill: str = "zero") -> Tensor:
-    """Every crop of the padded ``images``, as a view: (N, 2p+1, 2p+1, C, H, W)."""
+def border(images: Tensor, padding: int, fill: str = "zero") -> Tensor:
+    """``images`` (N, C, H, W) with ``padding`` pixels on each side, as (N, H + 2p, W + 2p, C).
+
+    ``fill`` is ``zero`` or ``reflect``: the image mirrored at its border.
+    """
     height, width = images.shape[-2:]
+    rows, columns = (torch.arange(-padding, size + padding) for size in (height, width))
     if fill == "reflect":  # by index, because torch's reflecting pad takes no uint8
-        padded = images[:, :, _reflected(height, padding)][..., _reflected(width, padding)]
+        images = images[:, :, _reflected(rows, height)][..., _reflected(columns, width)]
     else:
-        padded = pad(images, (padding,) * 4)
-    return padded.unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)
+        images = pad(images, (padding,) * 4)
+    return images.permute(0, 2, 3, 1).contiguous()
 
 
-def _reflected(size: int, padding: int) -> Tensor:
-    """Indices -p … size+p-1, mirrored into 0 … size-1 without repeating the border."""
-    index = torch.arange(-padding, size + padding).abs()
-    return size - 1 - (size - 1 - index).abs()
+def _reflected(index: Tensor, size: int) -> Tensor:
+    """``index``, mirrored into 0 … size-1 without repeating the border."""
+    return size - 1 - (size - 1 - index.abs()).abs()
 
 
-def flip_some(images: Tensor, flips: Tensor) -> Tensor:
-    """``images`` (B, C, H, W), mirrored left to right where ``flips`` (B,) is true."""
-    return torch.where(flips.view(-1, 1, 1, 1), images.flip(-1), images)
+def crop(bordered: Tensor, chosen: Tensor, top: Tensor, left: Tensor, padding: int) -> Tensor:
+    """Crops (B, C, H, W) of the images ``chosen`` from ``border``'s result, channels last.
+
+    Image ``chosen[i]`` is cut at ``top[i]`` and ``left[i]``, 0 to 2 ``padding`` (all (B,) int64).
+    """
+    offsets = 2 * padding + 1
+    height, width = (side - 2 * padding for side in bordered.shape[1:3])
+    offset = top * offsets + left
+    order = offset.argsort()
+    groups = chosen[order].split(offset.bincount(minlength=offsets**2).tolist())
+    crops = bordered.new_empty(len(chosen), height, width, bordered.shape[-1])
+    places = crops.split([len(group) for group in groups])
+    for index, (group, place) in enumerate(zip(groups, places, strict=True)):
+        y, x = divmod(index, offsets)
+        window = bordered[:, y : y + height, x : x + width]
+        torch.index_select(window, 0, group, out=place)
+    return crops[order.argsort()].permute(0, 3, 1, 2)
 
 
 def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
@@ -107,17 +130,16 @@ class Batches:
                 f"batch_size={batch_size} is larger than the {len(split):,} training images; "
                 f"use at most {len(split)}."
             )
-        self.images = split.images.to(device)
         self.targets = split.targets.to(device)
         self.batch_size = batch_size
         self.mean, self.std = mean, std
         self.generator = generator
         self.augmentation = augmentation or Augmentation()
         self.epoch = 0
-        if generator is not None:  # evaluation reads the images as they are, without a padded copy
-            self._windows = windows(
-                self.images, self.augmentation.crop_padding, self.augmentation.crop_fill
-            )
+        self._padding = self.augmentation.crop_padding if generator else 0
+        self._images = border(split.images, self._padding, self.augmentation.crop_fill).to(device)
+        if generator is not None and self.augmentation.flip:
+            self._images = torch.cat([self._images, self._images.flip(2)])
             if self.augmentation.alternate_flip:
                 self._first_flips = self._random(2, len(split))
 
@@ -125,41 +147,46 @@ class Batches:
         return -(-len(self.targets) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        count = len(self.targets)
         if self.generator is None:
-            order = torch.arange(len(self.targets))
+            order = torch.arange(count)
         else:
-            order = torch.randperm(len(self.targets), generator=self.generator)
+            order = torch.randperm(count, generator=self.generator)
             self.epoch += 1
-        for chosen in order.split(self.batch_size):
+        order = order.to(self.targets.device)
+        # Some batches at once: the more images, the more share an offset.
+        together = self.batch_size * max(1, 4096 // self.batch_size)
+        for chosen in order.split(together):
             images = self._pick(chosen)
-            if self.generator is not None:
-                options = self.augmentation.rotation, self.augmentation.jitter
-                images = distort(images, *options, self.generator)
-            inputs = normalize(images, self.mean, self.std)
-            if self.generator is not None and self.augmentation.cutout:
-                centres = [self._random(size, len(chosen)) for size in images.shape[-2:]]
-                inputs = cut_out(inputs, torch.stack(centres, 1), self.augmentation.cutout)
-            yield (
-                inputs.contiguous(memory_format=torch.channels_last),
-                self.targets[chosen.to(self.targets.device)],
-            )
+            batches = zip(images.split(self.batch_size), chosen.split(self.batch_size), strict=True)
+            for batch, which in batches:
+                yield self._finish(batch), self.targets[which]
 
     def _random(self, upper: int, count: int) -> Tensor:
         """``count`` integers below ``upper``, on the device of the images."""
-        return torch.randint(upper, (count,), generator=self.generator).to(self.images.device)
+        return torch.randint(upper, (count,), generator=self.generator).to(self.targets.device)
 
     def _pick(self, chosen: Tensor) -> Tensor:
         """The images at ``chosen``, cropped and flipped at random when training; still uint8."""
-        chosen_here = chosen.to(self.images.device)
         if self.generator is None:
-            return self.images[chosen_here]
-        offsets = 2 * self.augmentation.crop_padding + 1
+            return self._images[chosen].permute(0, 3, 1, 2)
+        if self.augmentation.flip:
+            if self.augmentation.alternate_flip:
+                flips = (self._first_flips[chosen] + self.epoch) % 2
+            else:
+                flips = self._random(2, len(chosen))
+            chosen = chosen + len(self.targets) * flips  # the mirror images come after the images
+        offsets = 2 * self._padding + 1
         top, left = self._random(offsets, len(chosen)), self._random(offsets, len(chosen))
-        images = self._windows[chosen_here, top, left]
-        if not self.augmentation.flip:
-            return images
-        if self.augmentation.alternate_flip:
-            flips = (self._first_flips[chosen_here] + self.epoch) % 2
-        else:
-            flips = self._random(2, len(chosen))
-        return flip_some(images, flips == 1)
+        return crop(self._images, chosen, top, left, self._padding)
+
+    def _finish(self, images: Tensor) -> Tensor:
+        """Normalised inputs of a batch of uint8 ``images``; rotated, jittered, cut out before."""
+        if self.generator is None:
+            return normalize(images, self.mean, self.std)
+        options = self.augmentation.rotation, self.augmentation.jitter
+        inputs = normalize(distort(images, *options, self.generator), self.mean, self.std)
+        if not self.augmentation.cutout:
+            return inputs
+        centres = [self._random(size, len(images)) for size in images.shape[-2:]]
+        return cut_out(inputs, torch.stack(centres, 1), self.augmentation.cutout)

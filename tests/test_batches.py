@@ -1,7 +1,7 @@
 """Each augmentation against torchvision's definition of it; normalisation against NumPy."""
 
 from lab_utils import LabError, augment
-from lab_utils.batches import Augmentation, Batches, cut_out, flip_some, normalize, windows
+from lab_utils.batches import Augmentation, Batches, border, crop, cut_out, normalize
 from lab_utils.data import Split
 import numpy as np
 import pytest
@@ -31,21 +31,26 @@ def test_normalisation_is_numpys(images):
     np.testing.assert_allclose(normalize(images, MEAN, STD).numpy(), expected, atol=1e-6)
 
 
-def test_every_window_is_torchvisions_pad_then_crop(images):
-    padded = tv.pad(images, [4])
-    all_windows = windows(images, 4)
-    assert all_windows.shape == (40, 9, 9, 3, 32, 32)
-    for top in range(9):
-        for left in range(9):
-            expected = tv.crop(padded, top, left, 32, 32)
-            assert torch.equal(all_windows[:, top, left], expected)
+@pytest.mark.parametrize(("padding", "fill"), [(4, "zero"), (2, "reflect"), (0, "zero")])
+def test_every_crop_is_torchvisions_pad_then_crop(images, padding, fill):
+    padded = tv.pad(images, [padding], padding_mode={"zero": "constant"}.get(fill, fill))
+    bordered = border(images, padding, fill)
+    offsets = 2 * padding + 1
+    chosen, top, left = torch.cartesian_prod(
+        torch.arange(40), torch.arange(offsets), torch.arange(offsets)
+    ).T[:, torch.randperm(40 * offsets**2, generator=generator())]
+    crops = crop(bordered, chosen, top, left, padding)
+    assert crops.is_contiguous(memory_format=torch.channels_last)
+    for got, image, y, x in zip(crops, chosen, top.tolist(), left.tolist(), strict=True):
+        assert torch.equal(got, tv.crop(padded[image], y, x, 32, 32))
 
 
-def test_flip_is_torchvisions_horizontal_flip(images):
-    flips = torch.arange(40) % 3 == 0
-    flipped = flip_some(images, flips)
-    assert torch.equal(flipped[flips], tv.horizontal_flip(images[flips]))
-    assert torch.equal(flipped[~flips], images[~flips])
+def test_a_crop_of_the_mirror_image_is_torchvisions_flipped_crop(images):
+    mirrored, padded = border(images, 4).flip(2), tv.pad(images, [4])
+    top, left = torch.randint(9, (2, 40), generator=generator())
+    crops = crop(mirrored, torch.arange(40), top, 8 - left, 4)
+    for got, image, y, x in zip(crops, padded, top.tolist(), left.tolist(), strict=True):
+        assert torch.equal(got, tv.horizontal_flip(tv.crop(image, y, x, 32, 32)))
 
 
 @pytest.mark.parametrize("centre", [(16, 16), (0, 0), (31, 2)])
@@ -72,7 +77,8 @@ def test_each_training_image_is_one_of_random_crops_outcomes(split):
     batches = Batches(split, 40, (0.0,) * 3, (1 / 255,) * 3, "cpu", augmentation, generator())
     inputs, targets = next(iter(batches))
     for image, target in zip(inputs.round().to(torch.uint8), targets, strict=True):
-        crops = windows(split.images[target : target + 1], 2)[0].flatten(0, 1)
+        crops = tv.pad(split.images[target], [2]).unfold(1, 32, 1).unfold(2, 32, 1)
+        crops = crops.flatten(1, 2).transpose(0, 1)
         outcomes = torch.cat([crops, crops.flip(-1)])
         assert (outcomes == image).flatten(1).all(1).any()
 
@@ -111,14 +117,6 @@ def test_the_order_follows_from_the_generators_state(split):
 def test_a_batch_larger_than_the_data_is_refused(split):
     with pytest.raises(LabError, match="batch_size=41 is larger than the 40"):
         Batches(split, 41, MEAN, STD, generator=generator())
-
-
-def test_reflecting_crops_are_torchvisions(images):
-    padded = tv.pad(images, [2], padding_mode="reflect")
-    reflected = windows(images, 2, "reflect")
-    for top in range(5):
-        for left in range(5):
-            assert torch.equal(reflected[:, top, left], tv.crop(padded, top, left, 32, 32))
 
 
 def test_alternating_flip_shows_both_sides_in_two_epochs_whichever_epoch_comes_first(split):
