@@ -172,12 +172,12 @@ def step_time(course: Mapping[str, float], lab: Mapping[str, float]) -> LabFigur
 
     Both have the same keys, in the order of the bars from above.
     """
-    figure, ax = new_figure(6.4, 0.9 + 0.3 * len(course))
+    figure, ax = new_figure(6.4, 0.7 + 0.23 * len(course))
     places = np.arange(len(course))
     for shift, side, color, label in ((-0.2, course, ORANGE, "course"), (0.2, lab, BLUE, "lab")):
         total = f"{label}: {sum(side.values()):.1f} ms a step"
         bars = ax.barh(places + shift, list(side.values()), 0.38, color=color, label=total)
-        ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=7, color=GRAY)
+        ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=6.5, color=GRAY)
     ax.set_yticks(places, list(course))
     ax.invert_yaxis()
     ax.set_xlabel("milliseconds of a training step")
