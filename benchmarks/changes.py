@@ -6,6 +6,7 @@ A row is a whole training: its epochs times the seconds of an epoch, which follo
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from statistics import median
 
@@ -97,7 +98,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
             ("course: DataLoader, 2 workers", baseline.EPOCHS, their_epoch)
         ]
         for change in changes():
-            epoch = lambda change=change: change.epoch_seconds(dataset, arguments.steps)  # noqa: E731
+            epoch = partial(change.epoch_seconds, dataset, arguments.steps)
             sides.append((change.what, change.settings.epochs, epoch))
         seconds: dict[str, list[float]] = {what: [] for what, _, _ in sides}
         # Round by round: a machine that changes its speed does so for all.

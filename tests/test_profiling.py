@@ -26,7 +26,7 @@ def dataset():
 
 
 @pytest.mark.parametrize("way", [profiling.course_step, profiling.lab_step])
-@pytest.mark.parametrize("model", ["simplecnn", "compactnet", "resnet20", "speednet"])
+@pytest.mark.parametrize("model", ["simplecnn", "resnet20", "speednet"])
 def test_a_profile_accounts_for_the_whole_step(way, model, settings, dataset):
     extra = {"model": model, "muon_lr": 0.1 if model == "speednet" else None}
     settings = settings.model_copy(update=extra)
