@@ -53,6 +53,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     if min(arguments.steps, arguments.runs) < 1:
         raise LabError("--steps and --runs must be at least 1.")
     settings = load_settings("case_study", data="cifar10")
+    large = load_settings(arguments.experiment, data="cifar10")
     dataset, _ = cifar10()
     machine = hardware.choose(settings)
     training = Training(settings, dataset, machine)
@@ -65,30 +66,27 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     return [
         row,
         rate("SimpleCNN", training, image_seconds, peak, 1),
-        large_network(dataset, arguments),
+        large_network(large, dataset, arguments.steps, arguments.runs),
     ]
 
 
-def large_network(dataset: Dataset, arguments: argparse.Namespace) -> Row:
+def large_network(settings: Settings, dataset: Dataset, steps: int, runs: int) -> Row:
     """The same for an experiment that computes more: some steps, and the peak in between."""
-    settings = load_settings(arguments.experiment, data="cifar10")
-    machine = hardware.choose(settings)
-    images = arguments.steps * settings.batch_size
+    machine, name = hardware.choose(settings), settings.experiment
+    images = steps * settings.batch_size
     first = Split(dataset.train.images[:images], dataset.train.targets[:images])
     training = Training(settings, replace(dataset, train=first), machine)
     training.epoch()  # allocates memory and chooses algorithms
     seconds, peaks = [], []
-    for index in range(arguments.runs):
+    for index in range(runs):
         seconds.append(timed(training.epoch))
         peaks.append(hardware.matmul_gflops(machine, machine.dtype))
-        say(
-            f"{arguments.experiment}, run {index + 1}: {seconds[-1]:.2f} s, {peaks[-1]:.0f} GFLOP/s"
-        )
+        say(f"{name}, run {index + 1}: {seconds[-1]:.2f} s, {peaks[-1]:.0f} GFLOP/s")
     with FlopCounterMode(display=False) as counter:
         training.optimizer.step()
     say(f"not counted: {counter.get_total_flops() / 1e9:.2f} GFLOP of the optimiser, each step")
     image_seconds = median(seconds) / len(first)
-    return rate(arguments.experiment, training, image_seconds, median(peaks), arguments.runs)
+    return rate(name, training, image_seconds, median(peaks), runs)
 
 
 if __name__ == "__main__":
