@@ -24,7 +24,14 @@ CIFAR = [
 FIGURES = {
     "02_data": ("class_counts", "samples", "mean_images", "pixel_histograms", "augmentation"),
     "03_model": ("feature_maps", "overfit"),
-    "04_training": ("lr_schedule", "loss_curves", "accuracy_curves", "lr_curve", "throughput"),
+    "04_training": (
+        "lr_schedule",
+        "loss_curves",
+        "accuracy_curves",
+        "lr_curve",
+        "throughput",
+        "step_time",
+    ),
     "05_evaluation": ("confusion_matrix", "per_class", "predictions", "mistakes", "calibration"),
     "06_deployment": ("latency",),
 }
@@ -173,6 +180,13 @@ def make_run(
         **{f"final_{key}": value for key, value in last.items() if "_" in key},
         "images_per_second": 3777.0, "precision": "bfloat16", "device": "cpu",
         "resumed_from_epoch": 0,
+        "profile": {
+            "device": "cpu", "precision": "bfloat16", "peak_gflops": 694.0,
+            "course": {"seconds": 0.0712, "images": 128, "gflops": 114.0,
+                       "shares": {"batch norm": 0.6, "pooling": 0.4}},
+            "lab": {"seconds": 0.0254, "images": 128, "gflops": 319.2,
+                    "shares": {"convolution, backward": 0.7, "batch norm": 0.3}},
+        },
         "hyperparameters": [
             {"name": "optimizer", "value": "adam", "reason": "Adapts the step of every weight."},
             {"name": "lr", "value": 0.003, "reason": "Large, because the schedule warms up."},
@@ -404,6 +418,13 @@ def test_a_busy_machine_gives_no_ranking_by_speed(tmp_path, text):
     assert "measure again on a quiet machine" in text
     assert "takes least time" not in text
     assert "What keeps it in" not in text
+
+
+def test_a_profiled_step_is_compared_with_the_courses_way_and_the_peak(text):
+    assert "it lasts 25.4 ms, and the course" in text
+    assert "71.2 ms, 2.8 times as long" in text
+    assert "The largest part, 70%, goes to: convolution, backward." in text
+    assert "319 GFLOP/s over its whole duration, 46% of what" in text
 
 
 def test_only_what_was_on_while_training_is_named(tmp_path, text):

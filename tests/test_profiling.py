@@ -1,0 +1,111 @@
+"""The profile of a training step accounts for all of its time, under names that people know."""
+
+from types import SimpleNamespace
+
+from lab_utils import hardware, models, profiling, summary, training
+from lab_utils.data import Dataset, Split
+from lab_utils.figures import training as figures
+from lab_utils.settings import Settings
+import pytest
+import torch
+from torch import nn
+from torch.autograd import DeviceType
+
+
+@pytest.fixture
+def settings():
+    return Settings(experiment="t", data="shapes", device="cpu", batch_size=16, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (40, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    split = Split(images, torch.arange(40) % 10)
+    return Dataset("noise", "Noise", "", "", [str(i) for i in range(10)], split, split, "noise")
+
+
+@pytest.mark.parametrize("way", [profiling.course_step, profiling.lab_step])
+@pytest.mark.parametrize("model", ["simplecnn", "resnet20", "speednet"])
+def test_a_profile_accounts_for_the_whole_step(way, model, settings, dataset):
+    extra = {"model": model, "muon_lr": 0.1 if model == "speednet" else None}
+    settings = settings.model_copy(update=extra)
+    found = way(settings, dataset, hardware.choose(settings))
+    assert sum(found.shares.values()) == pytest.approx(1)
+    named = [share for name, share in found.shares.items() if name not in ("Python", "other")]
+    # Python's own share is that of any small step; of the operators almost all have a name.
+    assert sum(named) > 0.95 * (1 - found.shares["Python"])
+    assert found.shares["convolution, backward"] > found.shares["loss"]
+    assert {"making the batch", "optimiser", "batch norm", "pooling"} <= set(found.shares)
+    assert list(found.shares.values()) == sorted(found.shares.values(), reverse=True)
+    flops = 16 * profiling.training_flops(training.new_model(settings, dataset))
+    assert found.gflops == pytest.approx(flops / found.seconds / 1e9)
+
+
+def test_the_profiled_model_is_not_the_one_that_is_trained(settings, dataset):
+    before = training.new_model(settings, dataset).state_dict()
+    profiling.lab_step(settings, dataset, hardware.choose(settings))
+    after = training.new_model(settings, dataset).state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def event(name, own, caller=None, gpu=0.0, device=DeviceType.CPU):
+    return SimpleNamespace(
+        name=name, self_cpu_time_total=own, self_device_time_total=gpu, cpu_parent=caller,
+        device_type=device,
+    )  # fmt: skip
+
+
+def test_an_operator_is_named_by_what_called_it():
+    step = event("Optimizer.step#FilterMuon.step", 1e6)
+    batch = event("making the batch", 1e6)
+    conv = event("aten::conv2d", 1e6)
+    norm = event("autograd::engine::evaluate_function: NativeBatchNormBackward0", 1e6)
+    events = [
+        step, event("aten::mm", 1e6, step), batch, event("aten::copy_", 1e6, batch),
+        conv, event("aten::empty", 1e6, conv), event("aten::copy_", 1e6, conv),
+        norm, event("aten::fill_", 1e6, norm), event("aten::detach", 1e6),
+    ]  # fmt: skip
+    shares = profiling.operator_shares(events, 20, cuda=False)
+    assert shares == {
+        "Python": 0.5, "optimiser": 0.1, "making the batch": 0.1, "convolution, forward": 0.1,
+        "batch norm": 0.1, "copies, conversions": 0.05, "other": 0.05,
+    }  # fmt: skip
+
+
+def test_on_a_gpu_its_kernels_count_and_its_waiting_is_named():
+    events = [
+        event("aten::convolution_backward", 9e6, gpu=3e6),
+        event("a_kernel", 0, gpu=3e6, device=DeviceType.CUDA),  # the one that the operator started
+    ]
+    shares = profiling.operator_shares(events, 4, cuda=True)
+    assert shares == {"convolution, backward": 0.75, "GPU waits": 0.25}
+
+
+def test_the_backward_pass_costs_twice_the_forward_but_for_the_first_layers_input():
+    model = models.SimpleCNN()
+    first = summary.layer_table(model)[0]["flops"]
+    assert profiling.training_flops(model) == 3 * summary.count_flops(model) - first
+
+
+def test_frozen_filters_and_groups_are_counted_by_hand():
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 1, bias=False).requires_grad_(False),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 10, bias=False),
+    )
+    frozen, depthwise, linear = 2 * 16 * 3 * 8, 2 * 16 * 9 * 8, 2 * 128 * 10
+    # The depthwise layer's input comes from frozen filters, and needs no gradient.
+    assert profiling.training_flops(model, 4) == frozen + 2 * depthwise + 3 * linear
+    assert all(p.grad is None and p.device.type == "cpu" for p in model.parameters())
+
+
+def test_the_figures_show_every_kind_and_every_change():
+    course, lab = {"pooling": 3.0, "loss": 1.0}, {"pooling": 1.5, "loss": 0.5}
+    ax = figures.step_time(course, lab).axes[0]
+    assert [bar.get_width() for bar in ax.patches] == [3.0, 1.0, 1.5, 0.5]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["pooling", "loss"]
+    rows = [{"what": "course", "ours": 500.0}, {"what": "whole batches", "ours": 250.0}]
+    ax = figures.changes(rows).axes[0]
+    assert [text.get_text() for text in ax.texts] == ["500 s", "250 s, 2.0 times as fast"]
