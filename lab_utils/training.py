@@ -4,7 +4,8 @@ A training that was stopped at any moment continues from its last whole epoch an
 same weights, bit for bit, as one that was not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 import math
 from pathlib import Path
 import re
@@ -31,6 +32,7 @@ from lab_utils.optim import make_optimizer, make_plateau, make_schedule
 from lab_utils.settings import Settings
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -93,7 +95,7 @@ def training_batches(settings: Settings, dataset: Dataset, device: torch.device)
 
 def train_epoch(
     model: nn.Module,
-    batches: Batches,
+    batches: Iterable[tuple[Tensor, Tensor]],
     optimizer: Optimizer,
     schedule: LRScheduler,
     machine: Machine,
@@ -118,36 +120,36 @@ def train_epoch(
     model.train()
     loss_sum = torch.zeros((), device=machine.device)
     correct = torch.zeros((), dtype=torch.int64, device=machine.device)
-    seen = 0
-    for step, (inputs, targets) in enumerate(batches):
-        if mix:
-            inputs, targets = mix(inputs, targets)
-        with machine.autocast():
-            logits = model(inputs)
-        loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
-        if step % accumulate == 0:
-            optimizer.zero_grad(set_to_none=True)
-            # The images of one update; at the end of an epoch fewer may be left.
-            together = min(accumulate * batches.batch_size, len(batches.targets) - seen)
-        (loss * (len(targets) / together)).backward()
-        if (step + 1) % accumulate == 0 or step + 1 == len(batches):
-            if clip_norm:
-                nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-            optimizer.step()
-            schedule.step()
-            if average:
-                average.update_parameters(model)
-        # Sums stay on the device: reading them every step would make a GPU wait.
-        with torch.no_grad():
-            plain = (
-                nn.functional.cross_entropy(logits.float(), targets) if label_smoothing else loss
-            )
-            loss_sum += plain * len(targets)
-            labels = targets.argmax(1) if mix else targets
-            correct += (logits.argmax(1) == labels).sum()
-        seen += len(targets)
-        if on_step:
-            on_step(step, loss.detach())
+    seen = step = 0
+    iterator = iter(batches)
+    while group := list(islice(iterator, accumulate)):
+        together = sum(len(targets) for _, targets in group)
+        optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for inputs, targets in group:
+            if mix:
+                inputs, targets = mix(inputs, targets)
+            with machine.autocast():
+                logits = model(inputs)
+            loss = cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
+            (loss * (len(targets) / together)).backward()
+            # Sums stay on the device: reading them every step would make a GPU wait.
+            with torch.no_grad():
+                plain = cross_entropy(logits.float(), targets) if label_smoothing else loss
+                loss_sum += plain * len(targets)
+                labels = targets.argmax(1) if mix else targets
+                correct += (logits.argmax(1) == labels).sum()
+            losses.append(loss.detach())
+            seen += len(targets)
+        if clip_norm:
+            nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        optimizer.step()
+        schedule.step()
+        if average:
+            average.update_parameters(model)
+        for loss in losses if on_step else ():
+            on_step(step, loss)
+            step += 1
     return loss_sum.item() / seen, correct.item() / seen
 
 
@@ -230,7 +232,7 @@ def fit(
                 "epoch": len(history) + 1,
                 "train_loss": train_loss,
                 "train_accuracy": train_accuracy,
-                "val_loss": nn.functional.cross_entropy(logits, targets).item(),
+                "val_loss": cross_entropy(logits, targets).item(),
                 "val_accuracy": accuracy(logits, targets),
                 "lr": lr,
                 "seconds": seconds,
