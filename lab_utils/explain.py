@@ -54,7 +54,11 @@ def hyperparameters(
             f"{steps:,} steps an epoch. A larger batch keeps the hardware busier and its gradient "
             "is less noisy, but an epoch has fewer steps.",
         ),
-        ("epochs", f"{s.epochs}", f"{s.epochs * steps:,} steps in all. {length}"),
+        (
+            "epochs",
+            f"{s.epochs}",
+            f"{s.epochs * steps:,} steps {'at most' if s.patience else 'in all'}. {length}",
+        ),
         ("weight_decay", f"{s.weight_decay:g}", decay),
         (
             "augmentation",

@@ -121,9 +121,10 @@ def _course_of_the_rate(s: Settings) -> str:
             f"top{times}: a jump may lead to a better place, and each wave ends in a usable model."
         )
     if s.schedule == "plateau":
+        wait = s.plateau_patience + 1
         return (
-            f"Times {s.gamma:g} whenever the validation loss has not fallen for more than "
-            f"{s.plateau_patience} epochs: no plan is needed, and none can be drawn beforehand."
+            f"Times {s.gamma:g} after {'an epoch' if wait == 1 else f'{wait} epochs in a row'} "
+            "without a lower validation loss: no plan is needed, and none can be drawn beforehand."
         )
     if s.schedule == "step" and s.step_size < s.epochs:
         every = "every epoch" if s.step_size == 1 else f"every {s.step_size} epochs"
@@ -160,6 +161,6 @@ def mixing(s: Settings) -> list[tuple[str, str, str]]:
     both = "; chance decides for each batch which of the two is done" if len(rows) == 2 else ""
     end = (
         f", and the target is the share of each{both}. The training curves are measured on such "
-        "pairs: a loss of zero and an accuracy of 100% are out of reach there."
+        "pairs: even a perfect model has a loss there, and accuracy counts the larger share."
     )
     return [(name, value, reason + end) for name, value, reason in rows]

@@ -26,7 +26,7 @@ from lab_utils.data import Dataset
 from lab_utils.evaluation import accuracy, predict
 from lab_utils.files import write_atomic
 from lab_utils.hardware import Machine, synchronize
-from lab_utils.memory import step_memory_mb as step_memory_mb  # notebook 04 looks here
+from lab_utils.memory import step_memory_mb as step_memory_mb  # notebooks look here
 from lab_utils.models.resnet18 import load_imagenet
 from lab_utils.optim import make_optimizer, make_plateau, make_schedule
 from lab_utils.settings import Settings
@@ -64,11 +64,8 @@ def new_model(settings: Settings, dataset: Dataset) -> nn.Module:
 
 
 def training_batches(settings: Settings, dataset: Dataset, device: torch.device) -> Batches:
-    """Shuffled, augmented training batches; their order and crops follow from the seed.
-
-    Raises LabError where an epoch has fewer images than a batch, or batches than ``accumulate``.
-    """
-    batches = Batches(
+    """Shuffled, augmented training batches; their order and crops follow from the seed."""
+    return Batches(
         dataset.train,
         settings.batch_size,
         dataset.mean,
@@ -85,12 +82,6 @@ def training_batches(settings: Settings, dataset: Dataset, device: torch.device)
         ),
         torch.Generator().manual_seed(settings.seed),
     )
-    if settings.accumulate > len(batches):
-        raise LabError(
-            f"accumulate={settings.accumulate} is more than the {len(batches)} batches of an "
-            f"epoch; use at most {len(batches)}."
-        )
-    return batches
 
 
 def train_epoch(
@@ -114,8 +105,9 @@ def train_epoch(
     it is measured against the shares of both, and stays above zero even for a perfect model;
     accuracy then counts the images for which the class with the larger share is found.
 
-    The gradients of ``accumulate`` batches add up to that of one large batch, and are shortened to
-    ``clip_norm`` where they are longer; ``average`` follows the weights after every step.
+    The gradients of ``accumulate`` batches, or of those left at the end of the epoch, add up to
+    that of one large batch, which is shortened to ``clip_norm`` if it is longer; ``average``
+    follows the weights after every step.
     """
     model.train()
     loss_sum = torch.zeros((), device=machine.device)

@@ -579,8 +579,18 @@ def test_many_classes_and_epochs_still_fit(tmp_path):
         ),
         ({"model": "compactnet", "optimizer": "sgd", "schedule": "cosine"}, "half a cosine wave"),
         ({"model": "resnet18", "pretrained": True}, "began as learned on ImageNet"),
+        (
+            {"model": "convnet", "schedule": "warm_restarts", "warmup_epochs": 1, "min_lr": 1e-6,
+             "patience": 10, "rotation": 10, "color_jitter": (0.2, 0.2, 0.2, 0.1),
+             "mixup": 0.2, "cutmix": 1, "folds": 5},
+            "Early stopping",
+        ),
+        (
+            {"schedule": "plateau", "accumulate": 4, "clip_norm": 1, "ema_decay": 0.99},
+            "after 4 epochs in a row without a lower validation loss",
+        ),
     ],
-    ids=["speednet", "compactnet", "resnet18"],
+    ids=["speednet", "compactnet", "resnet18", "convnet", "plateau"],
 )  # fmt: skip
 def test_other_recipes_are_described_as_they_are(tmp_path, settings, phrase):
     assert phrase in words(report.build(make_run(tmp_path / "other", **settings)), 7, 14)

@@ -233,6 +233,21 @@ def test_a_training_stops_early_and_keeps_its_best_weights(tmp_path, dataset, se
     assert fit(network, dataset, settings, CPU, tmp_path, on_step=fail) == history
 
 
+def test_patience_goes_on_counting_after_a_stop(tmp_path, dataset, settings):
+    settings = settings.model_copy(update={"epochs": 20, "patience": 2, "schedule": "constant"})
+    _, whole = train(tmp_path / "whole", dataset, settings)
+    assert len(whole) < 20
+
+    def stop(history):
+        if len(history) == len(whole) - 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", dataset, settings, on_epoch=stop)
+    _, joined = train(tmp_path / "cut", dataset, settings)
+    assert without_times(joined) == without_times(whole)
+
+
 def test_one_cycle_leaves_the_momentum_of_the_settings(settings):
     settings = settings.model_copy(update={"optimizer": "sgd", "momentum": 0.8})
     optimizer = make_optimizer(settings, nn.Linear(2, 2))
@@ -429,11 +444,6 @@ def test_accumulating_four_batches_of_32_equals_one_of_128(tmp_path, dataset):
     torch.testing.assert_close(weights[0][0], weights[1][0], atol=1e-6, rtol=1e-5)
     assert (weights[0][0] - before).abs().max() > 1e-3
     assert weights[0][1] == pytest.approx(weights[1][1])
-
-
-def test_more_batches_than_an_epoch_has_cannot_be_accumulated(tmp_path, dataset, settings):
-    with pytest.raises(LabError, match=r"accumulate=5 is more than the 4 .* use at most 4"):
-        train(tmp_path, dataset, settings.model_copy(update={"accumulate": 5}))
 
 
 @pytest.mark.parametrize("clip_norm", [None, 0.01, 1e6])
