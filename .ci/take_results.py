@@ -17,7 +17,7 @@ from lab_utils.run import Run
 from lab_utils.settings import Settings, load_params
 import numpy as np
 
-_LOCAL = re.compile(r"(?:[A-Za-z]:\\|/)(?:[\w.-]+[\\/])+")  # a path from a root
+_LOCAL = re.compile(r"/(?:[\w.-]+/)+|\b[A-Za-z]:\\")  # a path from a root
 
 
 def main(words: list[str]) -> None:

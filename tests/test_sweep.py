@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+from filelock import FileLock
 from lab_utils import LabError
 from lab_utils.cli import main
 from lab_utils.files import write_json
@@ -139,15 +140,15 @@ def test_the_time_left_is_that_of_the_same_recipe_or_scaled_by_epochs(executed):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX signal")
 def test_a_killed_sweep_goes_on_with_the_epoch_and_the_run_it_was_in(tmp_path):
-    """Two runs: the first is killed after an epoch, then continued; the second cannot train."""
+    """Two runs: the first is killed after an epoch, then continued; the second is another's."""
     environment = os.environ | {"LAB_RUNS_DIR": str(tmp_path), "LAB_SET": ""}
     command = [
-        sys.executable, "-m", "lab_utils.cli", "sweep", "smoke", "--grid", "batch_size=32,512",
-        "--set", "train_size=300", "test_size=200", "epochs=20",
+        sys.executable, "-m", "lab_utils.cli", "sweep", "smoke", "--grid", "seed=0,1",
+        "--set", "train_size=300", "test_size=200", "epochs=12",
     ]  # fmt: skip
     options = {"env": environment, "cwd": project_root(), "text": True}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, **options)
-    name = "smoke-train_size=300-test_size=200-epochs=20-batch_size=32"
+    name = "smoke-train_size=300-test_size=200-seed=0-epochs=12"
     last = tmp_path / name / "checkpoints" / "last.pt"
     deadline = time.monotonic() + 120
     while not last.is_file() and time.monotonic() < deadline:
@@ -157,11 +158,12 @@ def test_a_killed_sweep_goes_on_with_the_epoch_and_the_run_it_was_in(tmp_path):
     assert last.is_file()
     assert not (tmp_path / name / "metrics.json").exists()
 
-    again = subprocess.run(command, capture_output=True, **options)
+    with FileLock(tmp_path / name.replace("seed=0", "seed=1") / ".lock"):
+        again = subprocess.run(command, capture_output=True, **options)
     assert again.returncode == 1, again.stderr
     assert "done: 1, finished before: 0, failed: 1" in again.stdout
-    assert "batch_size=512 is larger than the 270 training images" in again.stderr
+    assert "Another process is working on run" in again.stderr
     assert json.loads((tmp_path / name / "training.json").read_text())["resumed_from_epoch"] >= 1
     with (tmp_path / name / "history.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 20
+        assert len(list(csv.DictReader(file))) == 12
     assert json.loads((tmp_path / name / "metrics.json").read_text())["test_images"] == 200
