@@ -82,9 +82,16 @@ class Run:
             raise LabError(
                 f"No run named {name!r} in {runs_dir()}; `lab list` shows what is there."
             )
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """The existing run in the folder ``path``, wherever it lies; LabError as ``load``."""
         try:
             values = yaml.safe_load((path / "settings.yaml").read_text(encoding="utf-8"))
             return cls(path, Settings(**values))
+        except FileNotFoundError:
+            raise LabError(f"{path} is no run folder: it has no settings.yaml.") from None
         except (ValueError, TypeError, yaml.YAMLError):
             raise LabError(
                 f"{path / 'settings.yaml'} is damaged or of another version of the lab; "

@@ -1,0 +1,219 @@
+"""Results taken together by recipe: means over the seeds, with their uncertainty."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+import csv
+from dataclasses import dataclass
+import io
+import json
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from lab_utils import LabError
+from lab_utils.comparison.results import Result, find, finished, load
+from lab_utils.files import write_atomic
+from lab_utils.run import Run, runs_dir
+from lab_utils.tables import Table
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """One recipe with one or more seeds. Means are over the seeds; accuracies are fractions of 1.
+
+    With several seeds the interval ``low`` to ``high`` is Student's 95% interval of the mean, and
+    includes the luck of the initialisation; with one it is Wilson's, of the test images alone.
+    """
+
+    experiment: str
+    changed: str  # settings in which it differs from its namesakes, as "lr=0.001, epochs=3"
+    results: tuple[Result, ...]  # by seed, one each
+    accuracy: float  # on the test split
+    low: float
+    high: float
+    loss: float
+    val_accuracy: float  # what a choice is made by; the test accuracy is only reported
+    seconds: float  # of training
+    epochs: float
+
+    @property
+    def label(self) -> str:
+        """The experiment, and what was changed: unique among the groups made together."""
+        return f"{self.experiment} ({self.changed})" if self.changed else self.experiment
+
+    @property
+    def model(self) -> str:
+        """The network's name."""
+        return self.results[0].model
+
+    @property
+    def parameters(self) -> int:
+        """Of the network."""
+        return self.results[0].parameters
+
+    @property
+    def flops(self) -> int | None:
+        """Of one image's forward pass; None where it could not be counted."""
+        return self.results[0].flops
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """In rising order."""
+        return tuple(result.seed for result in self.results)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The settings, without the seed and what only names things."""
+        return _recipe(self.results[0])
+
+
+def group(results: Iterable[Result]) -> list[Group]:
+    """``results`` by recipe, the highest mean test accuracy first.
+
+    Of several runs with the same recipe, data and seed the first counts.
+    """
+    seeds: dict[str, dict[int, Result]] = defaultdict(dict)
+    for result in results:
+        key = json.dumps([result.fingerprint, _recipe(result)])
+        seeds[key].setdefault(result.seed, result)
+    recipes = {key: _recipe(next(iter(found.values()))) for key, found in seeds.items()}
+    groups = []
+    for key, found in seeds.items():
+        mine = recipes[key]
+        namesakes = [r for r in recipes.values() if r["experiment"] == mine["experiment"]]
+        changed = [name for name in mine if any(r[name] != mine[name] for r in namesakes)]
+        members = tuple(found[seed] for seed in sorted(found))
+        low, high = _interval(members)
+        groups.append(
+            Group(
+                experiment=mine["experiment"],
+                changed=", ".join(f"{name}={mine[name]}" for name in changed),
+                results=members,
+                accuracy=mean(r.test_accuracy for r in members),
+                low=low,
+                high=high,
+                loss=mean(r.test_loss for r in members),
+                val_accuracy=mean(r.val_accuracy for r in members),
+                seconds=mean(r.train_seconds for r in members),
+                epochs=mean(r.epochs for r in members),
+            )
+        )
+    return sorted(groups, key=lambda g: -g.accuracy)
+
+
+def check_same_data(results: Sequence[Result]) -> None:
+    """LabError where two of ``results`` used different data or test splits of different size."""
+    for other in results[1:]:
+        first = results[0]
+        if other.fingerprint != first.fingerprint:
+            used = f"{first.name} used {first.data}, {other.name} used {other.data}"
+            also = " with other images" if first.data == other.data else ""
+            raise LabError(
+                f"Only runs on the same data can be compared: {used}{also}; name such runs alone."
+            )
+        if other.test_images != first.test_images:
+            raise LabError(
+                f"Only runs on the same test images can be compared: {first.name} has "
+                f"{first.test_images:,} and {other.name} has {other.test_images:,}."
+            )
+
+
+def rows(groups: Iterable[Group]) -> list[dict[str, Any]]:
+    """A flat row per group, for a table, a CSV file or the report."""
+    return [
+        {
+            "experiment": g.experiment,
+            "changed": g.changed,
+            "model": g.model,
+            "seeds": len(g.results),
+            "accuracy": g.accuracy,
+            "low": g.low,
+            "high": g.high,
+            "val_accuracy": g.val_accuracy,
+            "loss": g.loss,
+            "epochs": g.epochs,
+            "seconds": g.seconds,
+            "parameters": g.parameters,
+            "flops": g.flops,
+        }
+        for g in groups
+    ]
+
+
+def table(groups: Iterable[Group]) -> Table:
+    """``rows`` for people, in a terminal or a notebook."""
+    return Table(
+        [
+            {
+                "experiment": g.label,
+                "model": g.model,
+                "seeds": len(g.results),
+                "test accuracy": g.accuracy,
+                "95% interval": f"{g.low:.2%} to {g.high:.2%}",
+                "validation": g.val_accuracy,
+                "epochs": g.epochs,
+                "seconds": g.seconds,
+                "parameters": g.parameters,
+                "MFLOP": None if g.flops is None else g.flops / 1e6,
+            }
+            for g in groups
+        ],
+        **{"test accuracy": ".2%", "validation": ".2%", "epochs": "g", "seconds": ",.0f"},
+        **{"parameters": ",", "MFLOP": ",.1f"},
+    )
+
+
+def write_csv(path: Path, groups: Iterable[Group]) -> None:
+    """Write ``rows`` to ``path``, atomically."""
+    text = io.StringIO(newline="")
+    found = rows(groups)
+    writer = csv.DictWriter(text, fieldnames=list(found[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
+    write_atomic(path, lambda file: file.write_text(text.getvalue(), encoding="utf-8"))
+
+
+def beside(run: Run) -> list[Result]:
+    """``run`` and the finished runs in the folder of runs that used the same data, ``run`` first.
+
+    Those that are damaged have no figures to compare with and are left out.
+    """
+    own = load(run.path)
+    results = [own]
+    for folder in finished(runs_dir()) if run.path.parent == runs_dir() else []:
+        try:
+            other = load(folder)
+        except LabError:
+            continue
+        if folder != run.path and other.fingerprint == own.fingerprint:
+            results.append(other)
+    return results
+
+
+def experiments(run: Run) -> list[dict[str, Any]]:
+    """``rows`` of ``run`` and the runs beside it, each with ``this``: whether ``run`` is in it."""
+    groups = group(beside(run))
+    mine = [any(r.folder == run.path for r in g.results) for g in groups]
+    return [row | {"this": this} for row, this in zip(rows(groups), mine, strict=True)]
+
+
+def named(*words: str) -> list[Group]:
+    """``group(find(*words))``, on the same data; LabError where they are not."""
+    results = find(*words)
+    check_same_data(results)
+    return group(results)
+
+
+def _recipe(result: Result) -> dict[str, Any]:
+    recipe = result.settings.model_dump(mode="json", exclude={"seed", "title", "data_folder"})
+    return recipe | {"data": result.data}  # `auto` is the same recipe as what it became
+
+
+def _interval(results: Sequence[Result]) -> tuple[float, float]:
+    if len(results) == 1:
+        return results[0].low, results[0].high
+    from scipy.stats import t  # slow to load, and rarely needed
+
+    accuracies = [r.test_accuracy for r in results]
+    half = float(t.ppf(0.975, len(results) - 1)) * stdev(accuracies) / len(results) ** 0.5
+    return max(0.0, mean(accuracies) - half), min(1.0, mean(accuracies) + half)

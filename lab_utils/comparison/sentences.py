@@ -1,0 +1,79 @@
+"""What the tests found, in words that claim no more than they show."""
+
+from collections.abc import Sequence
+
+from lab_utils.comparison.groups import Group
+from lab_utils.comparison.significance import McNemar, Pair
+
+
+def paragraph(groups: Sequence[Group], pairs: Sequence[Pair]) -> list[str]:
+    """What a comparison says, a sentence or two per pair.
+
+    With more than three recipes only the pairs with the best one are told; the p-values are
+    corrected for all of them all the same.
+    """
+    first, runs = groups[0].results[0], sum(len(g.results) for g in groups)
+    told = list(pairs) if len(groups) <= 3 else [pair for pair in pairs if pair.a is pairs[0].a]
+    lines = [
+        f"{_count(len(groups), 'recipe')}, {_count(runs, 'run')} on {first.data} "
+        f"({first.test_images:,} test images).",
+        *(sentence(pair) for pair in told),
+    ]
+    if len(told) < len(pairs):
+        alike = sum(not pair.distinguishable for pair in pairs)
+        lines.append(f"Of all {len(pairs)} pairs {alike} are not distinguishable.")
+    return lines
+
+
+def sentence(pair: Pair) -> str:
+    """One pair: the difference, its uncertainty, and whether it is more than chance."""
+    a, b, n = pair.a.label, pair.b.label, len(pair.seeds)
+    start = f"{a} against {b}: {100 * pair.difference:+.2f} points"
+    if pair.p_adjusted is not None:
+        verdict = "distinguishable" if pair.distinguishable else "not distinguishable"
+        start += (
+            f" over {n} seeds (95% interval {100 * pair.low:+.2f} to {100 * pair.high:+.2f}), "
+            f"paired t-test {_p(pair.p_value, pair.p_adjusted)}: "
+            f"{verdict} at {n} seeds."
+        )
+        return f"{start} {_models(pair.mcnemar)}".strip()
+    if not pair.mcnemar:
+        return f"{start}, not tested: the runs share no seed and no test images."
+    if len(pair.mcnemar) > 1:
+        start += f" with each of {n} seeds, which leaves no spread to test."
+        return f"{start} {_models(pair.mcnemar)}"
+    (test,) = pair.mcnemar
+    verdict = (
+        "these two models are distinguishable; what another seed would give is not known"
+        if test.differ
+        else "not distinguishable"
+    )
+    seeds = "one seed" if test.seeds[0] == test.seeds[1] else "seeds {} and {}".format(*test.seeds)
+    return (
+        f"{start} at {seeds}. Of {test.images:,} test images {test.only_a:,} are right in the "
+        f"first alone and {test.only_b:,} in the second alone; McNemar's exact test "
+        f"{_p(test.p_value, test.p_adjusted)}: {verdict}."
+    )
+
+
+def _models(tests: Sequence[McNemar]) -> str:
+    if not tests:
+        return ""
+    told = sum(test.differ for test in tests)
+    return (
+        f"On the same {tests[0].images:,} images McNemar's exact test tells the two models of a "
+        f"seed apart with {told} of {len(tests)} seeds."
+    )
+
+
+def _p(value: float, adjusted: float) -> str:
+    text = _number(value)
+    return text if adjusted == value else f"{text}, {_number(adjusted)} by Holm's correction"
+
+
+def _number(p_value: float) -> str:
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
