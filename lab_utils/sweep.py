@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from statistics import mean
+import time
 from typing import Any
 
 from lab_utils import LabError
@@ -100,12 +101,13 @@ def sweep(settings: Sequence[Settings], say: Callable[[str], None] = print) -> O
     outcome = Outcome(skipped=[run for run in runs if not _pending(run)])
     if outcome.skipped:
         say(f"{len(outcome.skipped)} of {len(runs)} runs are finished already.")
+    took = [(run.settings, _recorded(run)) for run in outcome.skipped]
     for number, run in enumerate(runs, start=1):
         if run in outcome.skipped:
             continue
         todo = [other for other in runs[number - 1 :] if other not in outcome.skipped]
-        left = seconds_left(todo, outcome.skipped + outcome.done)
-        say(f"run {number} of {len(runs)}: {run.name}{_left(left)}")
+        say(f"run {number} of {len(runs)}: {run.name}{_left(seconds_left(todo, took))}")
+        started = time.perf_counter()
         try:
             execute(run, _pending(run), say)
             metrics = run.read_json("metrics.json")
@@ -114,22 +116,21 @@ def sweep(settings: Sequence[Settings], say: Callable[[str], None] = print) -> O
             say(f"      failed: {error}")
             continue
         outcome.done.append(run)
+        # The first is less for a run that went on, the second leaves out the start of the kernels.
+        took.append((run.settings, max(time.perf_counter() - started, _recorded(run))))
         warning = "" if metrics["data_is_cifar10"] else f" (data: {metrics['data']}, NOT CIFAR-10)"
         say(f"      test accuracy {metrics['test_accuracy']:.2%}{warning}")
     return outcome
 
 
-def seconds_left(todo: Sequence[Run], finished: Sequence[Run]) -> float | None:
-    """How long ``todo`` will take, from what ``finished`` took; None where nothing is known.
+def seconds_left(todo: Sequence[Run], took: Sequence[tuple[Settings, float]]) -> float | None:
+    """How long ``todo`` will take, from what runs ``took`` in seconds; None where none did.
 
     A run takes what its recipe took with another seed; else, for each of its epochs, what one took
     with the same network, or with any.
     """
-    if not finished:
+    if not took:
         return None
-    took = [
-        (run.settings, sum(run.manifest[step]["seconds"] for step in STEPS)) for run in finished
-    ]
 
     def estimate(settings: Settings) -> float:
         same = [s for known, s in took if _recipe(known) == _recipe(settings)]
@@ -149,6 +150,10 @@ def _left(seconds: float | None) -> str:
         if seconds < 100
         else f" (about {seconds / 60:.0f} min left)"
     )
+
+
+def _recorded(run: Run) -> float:
+    return sum(run.manifest[step]["seconds"] for step in STEPS)
 
 
 def _pending(run: Run) -> list[str]:

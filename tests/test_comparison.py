@@ -11,6 +11,7 @@ from lab_utils.evaluation import wilson_interval
 from lab_utils.files import write_json
 from lab_utils.run import Run
 from lab_utils.settings import load_settings, project_root
+from lab_utils.sweep import plan
 import numpy as np
 import pytest
 from scipy.stats import binomtest, t, ttest_rel
@@ -20,8 +21,13 @@ TARGETS = np.arange(IMAGES) % 10
 
 
 def make_run(experiment="quick", correct=700, name=None, fingerprint="00ff", luck=0, **settings):
-    """A tested run with ``correct`` right predictions, of which ``luck`` shifts the place."""
-    run = Run.create(load_settings(experiment, **settings), name)
+    """A tested run with ``correct`` right predictions, beginning at image ``luck``.
+
+    ``experiment`` is a name or the settings themselves.
+    """
+    if isinstance(experiment, str):
+        experiment = load_settings(experiment, **settings)
+    run = Run.create(experiment, name)
     right = np.roll(np.arange(IMAGES) < correct, luck)
     logits = np.eye(10, dtype=np.float32)[np.where(right, TARGETS, (TARGETS + 1) % 10)]
     np.savez(
@@ -227,11 +233,12 @@ def test_ablation_compares_each_part_with_the_full_recipe(runs):
     make_run("simple_fast", 800)
     make_run("simple_fast", 790, label_smoothing=0.0)
     make_run("simple_fast", 740, alternate_flip=False)
+    make_run(plan(["simple_fast"], {}, {}, ablate=["muon_lr"])[1], 760)  # None beside a number
     effects = comparison.ablation(group(find("simple_fast")))
     assert [(e.setting, e.value) for e in effects] == [
-        ("alternate_flip", False), ("label_smoothing", 0.0),
+        ("alternate_flip", False), ("muon_lr", None), ("label_smoothing", 0.0),
     ]  # fmt: skip
-    assert [round(e.difference, 3) for e in effects] == [-0.06, -0.01]
+    assert [round(e.difference, 3) for e in effects] == [-0.06, -0.04, -0.01]
 
 
 def test_lab_compare_shows_a_table_and_sentences_and_writes_csv(three_seeds, capsys, tmp_path):

@@ -129,12 +129,11 @@ def test_ctrl_c_stops_the_whole_sweep(executed, capsys):
     assert "goes on from the last whole epoch" in capsys.readouterr().err
 
 
-def test_the_time_left_is_that_of_the_same_recipe_or_scaled_by_epochs(executed):
-    main(["sweep", "smoke", "--seeds", "1"])  # 20 s for 5 epochs
-    known = [Run.load("smoke-seed=0")]
+def test_the_time_left_is_that_of_the_same_recipe_or_scaled_by_epochs(runs):
+    took = [(plan(["smoke"], {"seed": 0}, {})[0], 20.0)]  # for 5 epochs
     todo = [Run.create(s) for s in plan(["smoke"], {"seed": 1}, {"epochs": [5, 10]})]
-    assert seconds_left(todo[:1], known) == 20
-    assert seconds_left(todo, known) == 60
+    assert seconds_left(todo[:1], took) == 20
+    assert seconds_left(todo, took) == 60
     assert seconds_left(todo, []) is None
 
 
