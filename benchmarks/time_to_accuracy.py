@@ -17,7 +17,7 @@ from lab_utils.evaluation import accuracy, predict
 from lab_utils.hardware import Machine
 from lab_utils.optim import make_optimizer, make_schedule
 from lab_utils.settings import Settings, load_settings
-from lab_utils.training import EVAL_BATCH, new_model, train_epoch, training_batches
+from lab_utils.training import EVAL_BATCH, new_model, step_network, train_epoch, training_batches
 import torch
 
 TARGETS = {"simple_fast": 0.7984, "sprint": 0.7984, "ninety_four": 0.94}
@@ -33,8 +33,9 @@ def train_and_test(
     batches = training_batches(settings, dataset, machine.device)
     optimizer = make_optimizer(settings, model)
     schedule = make_schedule(settings, optimizer, len(batches))
+    network = step_network(model, settings)
     for _ in range(settings.epochs):
-        train_epoch(model, batches, optimizer, schedule, machine, settings.label_smoothing)
+        train_epoch(network, batches, optimizer, schedule, machine, settings.label_smoothing)
     evaluation = Batches(test, EVAL_BATCH, dataset.mean, dataset.std, machine.device)
     reached = accuracy(*predict(model, evaluation, machine, settings.tta))
     return time.perf_counter() - start, reached

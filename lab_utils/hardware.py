@@ -49,7 +49,8 @@ class Machine:
 def choose(settings: Settings) -> Machine:
     """Device and precision for ``settings``: what it asks for, else what the hardware is best at.
 
-    Raises LabError where the settings name a device or precision this machine lacks.
+    Raises LabError where the settings name a device or precision this machine lacks, or ``compile``
+    without CUDA.
     """
     has = {
         "cuda": torch.cuda.is_available() and _works("cuda"),
@@ -68,6 +69,9 @@ def choose(settings: Settings) -> Machine:
     else:
         raise LabError(f"device={settings.device} is not on this machine; use device=auto.")
 
+    if settings.compile and name != "cuda":
+        # On a CPU it needs a C++ compiler and was slower; CUDA graphs are for CUDA alone.
+        raise LabError(f"compile=true needs a CUDA GPU, and this run uses {name}; leave it out.")
     found, why = _bfloat16_hardware(name)
     if settings.precision == "bfloat16" and not found:
         raise LabError(f"precision=bfloat16: {why}; use precision=auto or float32.")
@@ -106,7 +110,8 @@ def _bfloat16_hardware(device: str) -> tuple[bool, str]:
 def on_cpu(settings: Settings, reason: str) -> Machine:
     """The CPU in the precision that suits it, for ``reason``, whatever else is on the machine."""
     precision = "float32" if settings.precision == "float32" else "auto"
-    cpu = choose(settings.model_copy(update={"device": "cpu", "precision": precision}))
+    changes = {"device": "cpu", "precision": precision, "compile": False}
+    cpu = choose(settings.model_copy(update=changes))
     return replace(cpu, device_reason=reason)
 
 

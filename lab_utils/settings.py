@@ -113,6 +113,7 @@ class Settings(BaseModel):
     # Machine
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False  # the training step by torch.compile, replayed as a CUDA graph
 
     @field_validator("val_fraction")
     @classmethod

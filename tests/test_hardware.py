@@ -66,6 +66,13 @@ def test_a_rejected_device_is_avoided_by_the_later_steps(runs, monkeypatch):
     assert machine_for(run).device_reason == "wrong gradients"
 
 
+def test_compiling_is_for_cuda_alone():
+    settings = Settings(experiment="x", device="cpu", compile=True)
+    with pytest.raises(LabError, match="compile=true needs a CUDA GPU, and this run uses cpu"):
+        choose(settings)
+    assert on_cpu(settings, "because").device.type == "cpu"
+
+
 def test_the_cpu_stands_in_even_where_a_gpu_and_its_precision_were_asked_for():
     settings = Settings(experiment="x", device="mps", precision="bfloat16")
     assert on_cpu(settings, "because").device.type == "cpu"

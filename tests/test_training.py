@@ -560,3 +560,19 @@ def test_an_option_has_its_reason_where_it_is_on(dataset, settings, changes, nam
     plain = {row["name"] for row in hyperparameters(settings, dataset, CPU, 4)}
     assert name in plain or name in changes or name == "fold"
     assert set(changes) & plain <= {"schedule"}  # what is off has no row of its own
+
+
+def test_a_compiled_step_trains_the_same_weights(tmp_path, dataset, settings, monkeypatch):
+    modes, real = [], torch.compile
+
+    def traced(model, mode):  # the whole path but for the code that a GPU's compiler would make
+        modes.append(mode)
+        return real(model, backend="eager")
+
+    plain, compiled = new_model(settings, dataset), new_model(settings, dataset)
+    fit(plain, dataset, settings, CPU, tmp_path / "plain")
+    monkeypatch.setattr(torch, "compile", traced)
+    fit(compiled, dataset, settings.model_copy(update={"compile": True}), CPU, tmp_path / "graph")
+    assert modes == ["reduce-overhead"]
+    for name, value in compiled.state_dict().items():
+        torch.testing.assert_close(value, plain.state_dict()[name])
