@@ -531,11 +531,31 @@ def test_the_average_follows_the_weights_and_is_what_is_validated_and_kept(
             torch.testing.assert_close(value, expected[key], atol=1e-6, rtol=1e-5)
     logits, targets = predict(network, Batches(dataset.val, 7, dataset.mean, dataset.std), CPU)
     assert accuracy(logits, targets) == history[-1]["val_accuracy"]
-    kept, best = load_best(tmp_path / "best.pt")
-    logits, targets = predict(kept, Batches(dataset.val, 7, dataset.mean, dataset.std), CPU)
-    assert accuracy(logits, targets) == best["val_accuracy"]
     raw = load_checkpoint(tmp_path / "last.pt")["model"]
     assert not same(raw, network.state_dict())
+    first, _ = train(tmp_path / "1", dataset, settings.model_copy(update={"epochs": 1}))
+    assert same(load_best(tmp_path / "1" / "best.pt")[0].state_dict(), first)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"rotation": 20.0},
+        {"color_jitter": (0.3, 0.3, 0.3, 0.1)},
+        {"mixup": 1.0},
+        {"cutmix": 1.0},
+        {"accumulate": 2},
+        {"clip_norm": 0.01},
+        {"ema_decay": 0.9},
+        {"schedule": "cosine", "min_lr": 2e-3},
+    ],
+    ids=str,
+)
+def test_an_option_of_the_settings_reaches_the_training(tmp_path, dataset, settings, option):
+    settings = settings.model_copy(update={"epochs": 1, "schedule": option.get("schedule", "step")})
+    without, _ = train(tmp_path / "without", dataset, settings)
+    with_it, _ = train(tmp_path / "with", dataset, settings.model_copy(update=option))
+    assert not same(without, with_it)
 
 
 @pytest.mark.parametrize(
