@@ -11,6 +11,10 @@ def conflict(s: "Settings") -> str | None:
     lowest = s.plateau_patience + 2  # the epoch that lowers the rate, and one to see what it does
     problems = [
         (
+            s.pretrained and s.model != "resnet18",
+            "pretrained=true needs model=resnet18; no other model has ImageNet weights.",
+        ),
+        (
             s.fold and not s.folds,
             f"fold={s.fold} needs folds, the number of parts; set that too.",
         ),

@@ -246,12 +246,6 @@ def test_pretrained_without_the_weights_is_refused_with_the_way_to_get_them(cach
     assert list(cache.parent.iterdir()) == []  # nothing was downloaded
 
 
-def test_pretrained_with_another_model_is_refused():
-    settings = PRETRAINED.model_copy(update={"model": "convnet"})
-    with pytest.raises(LabError, match="pretrained=true needs model=resnet18"):
-        new_model(settings, tiny())
-
-
 class Trap:
     """Pickled, it would call ``pytest.fail`` where it is loaded."""
 

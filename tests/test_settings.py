@@ -59,6 +59,7 @@ def test_an_override_of_none_keeps_the_value():
         ({"schedule": "cosine", "min_lr": 0.1, "lr": 0.1}, ["min_lr=0.1", "less than lr=0.1"]),
         ({"schedule": "plateau", "gamma": 1}, ["set gamma below 1"]),
         ({"schedule": "plateau", "plateau_patience": 3, "patience": 4}, ["set patience=5 or more"]),
+        ({"pretrained": True, "model": "convnet"}, ["pretrained=true needs model=resnet18"]),
         ({"cutmix": 1, "batch_size": 1}, ["set batch_size to 2"]),
     ],
 )

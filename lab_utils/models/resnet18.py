@@ -30,7 +30,7 @@ def imagenet_file() -> Path:
     return Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
 
 
-def load_imagenet(model: nn.Module) -> None:
+def load_imagenet(model: ResNet18) -> None:
     """Fill a ``ResNet18`` with ImageNet weights from torch's cache; nothing is downloaded.
 
     Of each 7x7 filter of the first convolution the 3x3 centre is taken: its channel keeps its
@@ -38,10 +38,8 @@ def load_imagenet(model: nn.Module) -> None:
     fresh filters would have neither. The scale of the responses changes, and BatchNorm follows it
     in the first steps of training. The last layer, of 1,000 other classes, is left as it is.
 
-    Raises LabError for another network and where the file is missing or damaged.
+    Raises LabError where the file is missing or damaged.
     """
-    if not isinstance(model, ResNet18):
-        raise LabError("pretrained=true needs model=resnet18; no other model has ImageNet weights.")
     path = imagenet_file()
     if not path.is_file():
         raise LabError(
