@@ -93,7 +93,7 @@ def share_in_the_middle(maps: Tensor) -> float:
     """Mean share of the heat (B, H, W) in the central half of height and width.
 
     That is a quarter of the area: heat spread evenly gives 0.25. Images without heat do not count;
-    NaN where there is no other.
+    NaN where there is no other. It means little where the feature maps have fewer than 4 x 4 cells.
     """
     height, width = maps.shape[1:]
     middle = maps[:, height // 4 : height - height // 4, width // 4 : width - width // 4]

@@ -211,6 +211,7 @@ def make_run(
             {"criterion": "Training loss falls from first to last epoch",
              "found": "1.900 to 0.723", "passed": True},
         ],
+        "grad_cam_cells": [8, 8],
         "corruptions": [{"corruption": "blur", "severity": 0.5, "accuracy": 0.61, "low": 0.56,
                          "high": 0.66}],
         "attacks": [{"attack": name, "epsilon": e, "accuracy": a, "low": a - 0.04, "high": a + 0.04}
@@ -401,13 +402,16 @@ def test_what_the_model_looks_at_and_what_breaks_it_is_said_as_far_as_it_was_mea
     run = make_run(tmp_path / "without_captum")
     nothing = {"heat_in_the_middle": None, "fgsm_accuracy": None, "pgd_accuracy": None}
     change(run, "metrics.json", **nothing, ensemble_seeds=3, ensemble_accuracy=0.7999)
-    change(run, "evaluation.json", attacks=[])
+    change(run, "evaluation.json", attacks=[], grad_cam_cells=None)
     text = words(report.build(run))
     assert "Where the network looks (Grad-CAM [" in text
     assert "]) are not measured." in text
-    assert "Caption of attacks" not in text  # left over from an earlier time
+    for name in ("attacks", "grad_cam"):
+        assert f"Caption of {name}" not in text  # left over from an earlier time
     assert "The worst is blur of 0.5 pixels" in text
     assert "networks that differ in nothing but their seed classifies 79.99%" in text
+    change(run, "evaluation.json", grad_cam_cells=[2, 2])
+    assert "So few cells do not tell the middle" in words(report.build(run))
 
 
 def test_a_device_that_was_rejected_is_said(tmp_path, text):
