@@ -32,7 +32,17 @@ FIGURES = {
         "throughput",
         "step_time",
     ),
-    "05_evaluation": ("confusion_matrix", "per_class", "predictions", "mistakes", "calibration"),
+    "05_evaluation": (
+        "confusion_matrix",
+        "per_class",
+        "predictions",
+        "mistakes",
+        "calibration",
+        "temperature",
+        "grad_cam",
+        "corruptions",
+        "attacks",
+    ),
     "06_deployment": ("latency",),
 }
 SVG = (
@@ -215,6 +225,11 @@ def make_run(
             {"criterion": "Training loss falls from first to last epoch",
              "found": "1.900 to 0.723", "passed": True},
         ],
+        "grad_cam_cells": [8, 8],
+        "corruptions": [{"corruption": "blur", "severity": 0.5, "accuracy": 0.61, "low": 0.56,
+                         "high": 0.66}],
+        "attacks": [{"attack": name, "epsilon": e, "accuracy": a, "low": a - 0.04, "high": a + 0.04}
+                    for e in (0, 2) for name, a in (("FGSM", 0.77 - 0.2 * e), ("PGD", 0.21))],
     }  # fmt: skip
     metrics = {
         "test_images": n, "test_correct": correct * n // 10_000, "test_accuracy": correct / 10_000,
@@ -226,7 +241,11 @@ def make_run(
         "train_seconds": training["train_seconds"], "images_per_second": 3777.0,
         "train_val_gap": 0.021, "parameters": total, "model": "simplecnn", "data": data,
         "data_is_cifar10": cifar, "seed": run.settings.seed, "experiment": "quick",
-        "precision": "bfloat16", "device": "cpu",
+        "precision": "bfloat16", "device": "cpu", "temperature": 1.2345,
+        "test_loss_scaled": 0.6311, "ece_scaled": 0.0123, "insight_images": 400,
+        "insight_accuracy": 0.77, "corruption_accuracy": 0.61, "fgsm_accuracy": 0.37,
+        "pgd_accuracy": 0.21, "heat_in_the_middle": 0.41, "ensemble_seeds": 1,
+        "ensemble_accuracy": None,
     }  # fmt: skip
     speed = {"1": 410.0, "8": 2100.0, "64": 5400.0, "256": 6100.0}
     deployment = {
@@ -255,7 +274,7 @@ def make_run(
         for name, content in files[step].items():
             write_json(path / name, content)
         for name in FIGURES.get(step, ()):
-            raster = name in ("samples", "mean_images", "augmentation", "feature_maps",
+            raster = name in ("samples", "mean_images", "augmentation", "feature_maps", "grad_cam",
                               "confusion_matrix", "predictions", "mistakes")  # fmt: skip
             file = f"figures/{name}.{'png' if raster else 'svg'}"
             if raster:
@@ -296,7 +315,7 @@ def text(complete) -> str:
 
 def test_a_complete_run_gives_a_report_of_the_size_a_teacher_expects(complete):
     pdf = complete.file("report.pdf")
-    assert 12 <= len(PdfReader(pdf).pages) <= 30
+    assert 12 <= len(PdfReader(pdf).pages) <= 34
     assert pdf.stat().st_size < 5e6
 
 
@@ -384,6 +403,29 @@ def test_calibration_is_judged_within_the_uncertainty(tmp_path, text):
     bins = [{"lower": 0.7, "upper": 0.8, "count": 9, "confidence": 0.78, "accuracy": 0.7812}]
     change(run, "evaluation.json", reliability=bins)
     assert "as sure as it is right, within the uncertainty" in words(report.build(run))
+
+
+def test_what_the_model_looks_at_and_what_breaks_it_is_said_as_far_as_it_was_measured(
+    tmp_path, text
+):
+    assert "here 1.235, which was fitted on the validation images" in text
+    assert "41.0% lies in the central quarter" in text
+    assert "leaves 37.0% of the same images right when made in one step" in text
+    assert "21.0% (95% interval 17.0% to 25.0%) when made in ten" in text
+    assert "in nothing but their seed" not in text
+    run = make_run(tmp_path / "without_captum")
+    nothing = {"heat_in_the_middle": None, "fgsm_accuracy": None, "pgd_accuracy": None}
+    change(run, "metrics.json", **nothing, ensemble_seeds=3, ensemble_accuracy=0.7999)
+    change(run, "evaluation.json", attacks=[], grad_cam_cells=None)
+    text = words(report.build(run))
+    assert "Where the network looks (Grad-CAM [" in text
+    assert "]) are not measured." in text
+    for name in ("attacks", "grad_cam"):
+        assert f"Caption of {name}" not in text  # left over from an earlier time
+    assert "The worst is blur of 0.5 pixels" in text
+    assert "networks that differ in nothing but their seed classifies 79.99%" in text
+    change(run, "evaluation.json", grad_cam_cells=[2, 2])
+    assert "So few cells do not tell the middle" in words(report.build(run))
 
 
 def test_a_device_that_was_rejected_is_said(tmp_path, text):
@@ -511,7 +553,7 @@ def test_a_run_that_stopped_early_says_what_is_missing(tmp_path, done):
     run = make_run(tmp_path / "early", STEPS[:done])
     pdf = report.build(run)
     first = words(pdf, 1, 1)
-    assert 12 <= len(PdfReader(pdf).pages) <= 30
+    assert 12 <= len(PdfReader(pdf).pages) <= 34
     assert "The run is not complete" in first
     assert STEPS[5] in first
     assert "not measured" in first
@@ -565,7 +607,7 @@ def test_names_stay_text_whatever_characters_they_hold(tmp_path, monkeypatch):
 def test_many_classes_and_epochs_still_fit(tmp_path):
     classes = [f"class number {i}" for i in range(100)]
     pdf = report.build(make_run(tmp_path / "big", classes=classes, epochs=400))
-    assert len(PdfReader(pdf).pages) <= 30
+    assert len(PdfReader(pdf).pages) <= 34
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ _WRITTEN = 12  # up to this many classes each cell of a confusion matrix holds i
 _BLUES = LinearSegmentedColormap.from_list("lab", ["#ffffff", "#9ecae8", BLUE, "#00304d"])
 
 
-def _short(name: str, length: int = 12) -> str:
+def short(name: str, length: int = 12) -> str:
     """``name``, cut where it is too long for a small title."""
     return name if len(name) <= length else name[: length - 1] + "…"
 
@@ -62,7 +62,7 @@ def _heatmap(ax: Axes, values: np.ndarray, top: float, form: str, names: Sequenc
 @styled
 def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> LabFigure:
     """(K, K) ``counts`` twice: as they are, and in percent of each true class (row)."""
-    names = [_short(name) for name in classes]
+    names = [short(name) for name in classes]
     figure, (left, right) = new_figure(7.6, 4.1, 1, 2, sharey=True)
     support = counts.sum(1, keepdims=True)
     percent = 100 * counts / np.maximum(support, 1)
@@ -83,7 +83,7 @@ def per_class(
     ``rows`` are those of ``evaluation.per_class``, ``intervals`` the bounds that go with them.
     """
     order = sorted(range(len(rows)), key=lambda i: -rows[i]["recall"])
-    names = [_short(rows[i]["class"], 20) for i in order]
+    names = [short(rows[i]["class"], 20) for i in order]
     recall = np.array([100 * rows[i]["recall"] for i in order])
     bounds = 100 * np.array([intervals[i] for i in order])
     places = np.arange(len(rows))
@@ -129,7 +129,7 @@ def predictions(
         return figure
     right = [t == p for t, p in zip(true, predicted, strict=True)]
     titles = [
-        f"{_short(p)} {c:.0%}\n" + ("correct" if ok else f"✗ is {_short(t)}")
+        f"{short(p)} {c:.0%}\n" + ("correct" if ok else f"✗ is {short(t)}")
         for t, p, c, ok in zip(true, predicted, confidence, right, strict=True)
     ]
     colors = [BLUE if ok else RED for ok in right]
