@@ -137,11 +137,22 @@ class Batches:
         self.augmentation = augmentation or Augmentation()
         self.epoch = 0
         self._padding = self.augmentation.crop_padding if generator else 0
-        self._images = border(split.images, self._padding, self.augmentation.crop_fill).to(device)
-        if generator is not None and self.augmentation.flip:
-            self._images = torch.cat([self._images, self._images.flip(2)])
-            if self.augmentation.alternate_flip:
-                self._first_flips = self._random(2, len(split))
+        self._images = self._prepared(split.images, device)
+        if generator is not None and self.augmentation.alternate_flip:
+            self._first_flips = self._random(2, len(split))
+
+    def _prepared(self, images: Tensor, device: torch.device | str) -> Tensor:
+        """All ``images`` with their border, then, where they are flipped, all mirrored."""
+        sides = 2 if self.generator is not None and self.augmentation.flip else 1
+        few = 4096  # so many at a time: a second copy of all would be the largest use of memory
+        height, width = (size + 2 * self._padding for size in images.shape[-2:])
+        shape = sides, len(images), height, width, images.shape[1]
+        prepared = torch.empty(shape, dtype=images.dtype, device=device)
+        for place, part in zip(prepared.split(few, 1), images.split(few), strict=True):
+            place[0] = border(part, self._padding, self.augmentation.crop_fill)
+            if sides == 2:
+                place[1] = place[0].flip(2)
+        return prepared.flatten(0, 1)
 
     def __len__(self) -> int:
         return -(-len(self.targets) // self.batch_size)
