@@ -7,12 +7,14 @@ definitions that appendix A prints). Names and settings go in as JSON strings, n
 """
 
 import ast
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 import json
 from pathlib import Path
 import re
 import shutil
 import tempfile
+import textwrap
 import tomllib
 from typing import Any
 
@@ -32,8 +34,8 @@ _FILES = {
     "06_deployment": ("deployment.json",),
 }
 _CODE = {  # what appendix A prints; the run's own model is added
-    "training.py": ("train_epoch", "fit"),
-    "batches.py": ("normalize", "Batches"),
+    "training.py": ("train_epoch",),
+    "batches.py": ("normalize", "Batches.__iter__", "Batches._pick", "Batches._finish"),
     "evaluation.py": ("accuracy",),
 }
 
@@ -126,16 +128,24 @@ def _code(model: str, folder: Path) -> list[dict[str, Any]]:
     for file, names in wanted.items():
         text = (Path(__file__).parent / file).read_text(encoding="utf-8")
         lines = text.splitlines()
-        for node in ast.parse(text).body:
-            name = getattr(node, "name", "")
+        for name, node in _definitions(ast.parse(text)):
             if name.lower() not in (n.lower() for n in names):
                 continue
             first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
             copy = f"{len(listings):02d}.py"
-            part = "\n".join(lines[first - 1 : node.end_lineno])
+            part = textwrap.dedent("\n".join(lines[first - 1 : node.end_lineno]))
             (folder / copy).write_text(part, encoding="utf-8")
             listings.append({"file": file, "name": name, "line": first, "copy": copy})
     return listings
+
+
+def _definitions(module: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
+    """The functions and classes of ``module``, and methods as ``Class.method``, by name."""
+    for node in module.body:
+        yield getattr(node, "name", ""), node
+        if isinstance(node, ast.ClassDef):
+            for part in node.body:
+                yield f"{node.name}.{getattr(part, 'name', '')}", part
 
 
 def _compile(root: Path, inputs: dict[str, Any], ended: datetime) -> bytes:

@@ -22,13 +22,13 @@ def class_counts(
     train_counts: Sequence[int], val_counts: Sequence[int], classes: Sequence[str]
 ) -> LabFigure:
     """A bar per class: its training images, then its validation images."""
-    figure, ax = new_figure(6.4, max(2.2, 0.24 * len(classes) + 0.6))
+    figure, ax = new_figure(6.4, max(2.0, 0.18 * len(classes) + 0.6))
     rows = np.arange(len(classes))
     ax.barh(rows, train_counts, color=BLUE, label="training")
     ax.barh(rows, val_counts, left=train_counts, color=ORANGE, label="validation")
     totals = np.add(train_counts, val_counts)
     for row, total in zip(rows, totals, strict=True):
-        ax.text(total, row, f" {total:,}", va="center", fontsize=7.5, color=GRAY)
+        ax.text(total, row, f" {total:,}", va="center", fontsize=8, color=GRAY)
     ax.set_yticks(rows, classes)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
@@ -59,7 +59,7 @@ def image_rows(images: np.ndarray, labels: Sequence[str]) -> LabFigure:
     area = (1.25 / (wide + 1.3), 0.05 / (tall + 0.1), wide / (wide + 1.3), tall / (tall + 0.1))
     ax = figure.add_axes(area)
     ax.imshow(picture, interpolation="nearest")
-    ax.set_yticks(np.arange(rows) * (height + gap) + height / 2, labels)
+    ax.set_yticks(np.arange(rows) * (height + gap) + height / 2, labels, fontsize=10.5)
     ax.set_xticks([])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -70,7 +70,7 @@ def image_rows(images: np.ndarray, labels: Sequence[str]) -> LabFigure:
 @styled
 def mean_images(means: np.ndarray, classes: Sequence[str]) -> LabFigure:
     """The mean image of each class: (classes, H, W, 3) floats in 0..1."""
-    figure = image_grid(means, list(classes), columns=5, size=1.05)
+    figure = image_grid(means, list(classes), columns=5, size=0.9)
     for ax in figure.axes:
         for image in ax.images:
             image.set_interpolation("bicubic")  # a mean has no hard pixels
@@ -80,7 +80,7 @@ def mean_images(means: np.ndarray, classes: Sequence[str]) -> LabFigure:
 @styled
 def pixel_histograms(shares: np.ndarray, means: Sequence[float]) -> LabFigure:
     """How often each of the 256 pixel values occurs, per channel; (3, 256) shares that sum to 1."""
-    figure, ax = new_figure(6.4, 2.6)
+    figure, ax = new_figure(6.4, 2.0)
     for name, color, share, mean in zip(
         ("red", "green", "blue"), (RED, GREEN, BLUE), shares, means, strict=True
     ):
@@ -91,5 +91,5 @@ def pixel_histograms(shares: np.ndarray, means: Sequence[float]) -> LabFigure:
     ax.set_xticks([*range(0, 256, 32), 255])
     ax.set_xlabel("pixel value (dashed: the channel's mean)")
     ax.set_ylabel("% of pixels")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=3)
     return figure

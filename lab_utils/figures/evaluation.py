@@ -6,6 +6,7 @@ from typing import Any
 from lab_utils.figures.style import (
     BLUE,
     GRAY,
+    HALF,
     ORANGE,
     RED,
     LabFigure,
@@ -87,7 +88,7 @@ def per_class(
     recall = np.array([100 * rows[i]["recall"] for i in order])
     bounds = 100 * np.array([intervals[i] for i in order])
     places = np.arange(len(rows))
-    figure, ax = new_figure(6.4, 1.0 + 0.24 * len(rows))
+    figure, ax = new_figure(6.4, 0.9 + 0.2 * len(rows))
     sns.barplot(x=recall, y=places, orient="h", color=BLUE, saturation=1, width=0.7, ax=ax)
     ax.errorbar(
         recall,
@@ -142,7 +143,7 @@ def reliability(bins: Sequence[Mapping[str, Any]], few: int = 20) -> LabFigure:
 
     ``bins`` are those of ``evaluation.reliability``; those with fewer than ``few`` images are pale.
     """
-    figure, (above, below) = new_figure(6.4, 4.4, 2, 1, sharex=True, height_ratios=(3, 1))
+    figure, (above, below) = new_figure(*HALF, 2, 1, sharex=True, height_ratios=(3, 1))
     width = 0.92 / len(bins)
     for row in bins:
         if not row["count"]:
@@ -178,7 +179,7 @@ def reliability(bins: Sequence[Mapping[str, Any]], few: int = 20) -> LabFigure:
         list(handles),
         handler_map=side_by_side,
         loc="outside upper center",
-        ncols=4,
+        ncols=2,
     )
     above.set_xlim(0, 1)
     above.set_ylim(0, 1)

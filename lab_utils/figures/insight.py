@@ -4,43 +4,52 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lab_utils.figures.evaluation import short
-from lab_utils.figures.style import BLUE, GRAY, ORANGE, LabFigure, guessing_line, new_figure, styled
+from lab_utils.figures.style import (
+    BLUE,
+    GRAY,
+    HALF,
+    ORANGE,
+    LabFigure,
+    guessing_line,
+    new_figure,
+    styled,
+)
 from matplotlib.axes import Axes
 import numpy as np
 
 _PANELS = {  # corruption: title, unit
-    "noise": ("Gaussian noise", "standard deviation (grey levels of 255)"),
-    "blur": ("Gaussian blur", "standard deviation (pixels)"),
+    "noise": ("Gaussian noise", "deviation (grey levels)"),
+    "blur": ("Gaussian blur", "deviation (pixels)"),
     "jpeg": ("JPEG", "quality (of 100)"),
 }
 
 
 @styled
 def grad_cam(images: np.ndarray, looks: Sequence[Any], names: Sequence[Sequence[str]]) -> LabFigure:
-    """One row per image: it, its heat for two classes, and the maps that add most to the first.
+    """Two images a row: each, its heat for two classes, and the maps that add most to the first.
 
     ``images`` (N, H, W, 3) uint8; ``looks`` two of ``attribution.Look`` for these images; ``names``
     the classes of each image: the true one and those of both looks. Every map has its own scale.
     """
-    columns = 3 + looks[0].maps.shape[1]
-    figure, axes = new_figure(
-        0.98 * columns, 1.13 * len(images), len(images), columns, squeeze=False
-    )
+    wide, side = 3 + looks[0].maps.shape[1], min(2, len(images))
+    rows = -(-len(images) // side)
+    figure, axes = new_figure(0.7 * wide * side, 1.0 * rows, rows, wide * side, squeeze=False)
+    figure.get_layout_engine().set(w_pad=0.02)
+    for ax in axes.flat:
+        ax.axis("off")
     gray = images.mean(3)
-    for i, row in enumerate(axes):
-        for ax in row:
-            ax.axis("off")
+    for i, row in enumerate(axes.reshape(-1, wide)[: len(images)]):
         row[0].imshow(images[i], interpolation="nearest")
-        row[0].set_title(short(names[0][i]), fontsize=7, pad=2)
+        row[0].set_title(short(names[0][i], 10), fontsize=8, pad=2)
         for ax, look, name in zip(row[1:3], looks, names[1:], strict=True):
             ax.imshow(gray[i], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             ax.imshow(np.asarray(look.heat[i]), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
-            ax.set_title(f"heat: {short(name[i])}", fontsize=7, pad=2)
+            ax.set_title(f"heat:\n{short(name[i], 10)}", fontsize=8, pad=2)
         for ax, channel, number in zip(
             row[3:], looks[0].maps[i], looks[0].channels[i].tolist(), strict=True
         ):
             ax.imshow(np.asarray(channel), cmap="gray", interpolation="nearest")
-            ax.set_title(f"map {number}", fontsize=7, pad=2)
+            ax.set_title(f"map {number}", fontsize=8, pad=2)
     return figure
 
 
@@ -51,7 +60,7 @@ def corruptions(rows: Sequence[Mapping[str, Any]], clean: Mapping[str, Any]) -> 
     ``rows`` are those of ``robustness.corruption_curve``, ``clean`` one without damage.
     """
     kinds = list(dict.fromkeys(row["corruption"] for row in rows))
-    figure, axes = new_figure(6.4, 2.6, 1, len(kinds), sharey=True, squeeze=False)
+    figure, axes = new_figure(4.7, 2.7, 1, len(kinds), sharey=True, squeeze=False)
     for ax, kind in zip(axes[0], kinds, strict=True):
         chosen = [row for row in rows if row["corruption"] == kind]
         title, unit = _PANELS[kind]
@@ -75,7 +84,7 @@ def attacks(rows: Sequence[Mapping[str, Any]], guessing: float) -> LabFigure:
 
     ``rows`` are those of ``robustness.attack_curve``, ``guessing`` what chance alone would score.
     """
-    figure, ax = new_figure(6.4, 2.9)
+    figure, ax = new_figure(3.3, 2.7)
     for (name, color, marker), shift in zip(
         (("FGSM", BLUE, "o"), ("PGD", ORANGE, "s")), (-0.05, 0.05), strict=True
     ):
@@ -86,7 +95,7 @@ def attacks(rows: Sequence[Mapping[str, Any]], guessing: float) -> LabFigure:
     ax.set_xticks([row["epsilon"] for row in chosen])
     ax.set(ylim=(0, 100), ylabel="accuracy (%)")
     ax.set_xlim(-0.3, 1.15 * places[-1])  # the label of guessing stands right of the last point
-    ax.set_xlabel("largest change of a pixel (grey levels of 255)")
+    ax.set_xlabel("largest change (grey levels of 255)")
     ax.legend(loc="upper right")
     return figure
 
@@ -100,11 +109,11 @@ def temperature(
     ``before`` and ``after`` are bins of ``evaluation.reliability``; those with fewer than ``few``
     images are left out.
     """
-    figure, ax = new_figure(6.4, 3.2)
+    figure, ax = new_figure(*HALF)
     ax.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2, label="perfect")
     for bins, color, marker, name in (
         (before, BLUE, "o", "as trained"),
-        (after, ORANGE, "s", "after temperature scaling"),
+        (after, ORANGE, "s", "after scaling"),
     ):
         chosen = [row for row in bins if row["count"] >= few]
         points = [[row[key] for row in chosen] for key in ("confidence", "accuracy")]

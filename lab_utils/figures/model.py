@@ -45,7 +45,7 @@ def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 @styled
 def overfit(losses: Sequence[float], guessing: float) -> LabFigure:
     """The loss of one batch that is trained on again and again, on a logarithmic axis."""
-    figure, ax = new_figure(6.4, 2.6)
+    figure, ax = new_figure(6.4, 2.0)
     ax.plot(range(len(losses)), losses, "o-", color=BLUE, markersize=3)
     guessing_line(ax, guessing, "guessing")
     ax.set_yscale("log")

@@ -8,6 +8,7 @@ from lab_utils.figures.style import (
     BLUE,
     GRAY,
     GREEN,
+    HALF,
     ORANGE,
     LabFigure,
     guessing_line,
@@ -44,34 +45,45 @@ def _pair(ax: Axes, history: Sequence[Row], quantity: str, scale: float = 1.0) -
         markersize=10,
         markerfacecolor="none",
         markeredgecolor=BLUE,
-        label=f"best checkpoint (epoch {int(best['epoch'])})",
+        label=f"best (epoch {int(best['epoch'])})",
     )
     ax.set_xlabel("epoch")
     ax.set_xlim(0.7, len(history) + 0.3)
     whole_numbers(ax.xaxis)
 
 
+def _legend(figure: LabFigure, ax: Axes) -> None:
+    figure.legend(
+        *ax.get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=3,
+        columnspacing=0.9,
+        handlelength=1.5,
+        handletextpad=0.4,
+    )
+
+
 @styled
 def loss_curves(history: Sequence[Row], classes: int) -> LabFigure:
     """Training and validation loss per epoch, with the loss of guessing among ``classes``."""
-    figure, ax = new_figure(6.4, 3.1)
+    figure, ax = new_figure(*HALF)
     _pair(ax, history, "loss")
     guessing_line(ax, float(np.log(classes)), "guessing")
     ax.set_ylim(0, max(ax.get_ylim()[1], 1.08 * np.log(classes)))
     ax.set_ylabel("cross-entropy (nats)")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    _legend(figure, ax)
     return figure
 
 
 @styled
 def accuracy_curves(history: Sequence[Row], classes: int) -> LabFigure:
     """Training and validation accuracy per epoch in percent, with that of guessing."""
-    figure, ax = new_figure(6.4, 3.1)
+    figure, ax = new_figure(*HALF)
     _pair(ax, history, "accuracy", 100)
     guessing_line(ax, 100 / classes, "guessing")
     ax.set_ylim(0, 100)
     ax.set_ylabel("accuracy (%)")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    _legend(figure, ax)
     return figure
 
 
@@ -102,7 +114,7 @@ def _rate_line(ax: Axes, rates: Sequence[float], steps_per_epoch: int) -> None:
 @styled
 def lr_schedule(rates: Sequence[float], steps_per_epoch: int) -> LabFigure:
     """The learning rate of every step of the training to come, with its peak marked."""
-    figure, ax = new_figure(6.4, 2.5)
+    figure, ax = new_figure(6.4, 2.0)
     _rate_line(ax, rates, steps_per_epoch)
     peak = int(np.argmax(rates))
     ax.plot(peak / steps_per_epoch, rates[peak], "o", color=GREEN, markersize=5, clip_on=False)
@@ -120,7 +132,7 @@ def lr_schedule(rates: Sequence[float], steps_per_epoch: int) -> LabFigure:
 @styled
 def lr_curve(history: Sequence[Row], rates: Sequence[float]) -> LabFigure:
     """The learning rate of every step above the validation accuracy after every epoch."""
-    figure, (above, below) = new_figure(6.4, 3.8, 2, 1, sharex=True, height_ratios=(2, 3))
+    figure, (above, below) = new_figure(*HALF, 2, 1, sharex=True, height_ratios=(2, 3))
     steps_per_epoch = len(rates) // len(history)
     _rate_line(above, rates, steps_per_epoch)
     above.plot(
@@ -130,12 +142,12 @@ def lr_curve(history: Sequence[Row], rates: Sequence[float]) -> LabFigure:
         color=GREEN,
         markersize=3.5,
         clip_on=False,
-        label="recorded at each epoch's first step",
+        label="at each epoch's first step",
     )
-    above.legend(fontsize=8)
+    above.legend(fontsize=8.5)
     epochs, accuracies = _values(history, "epoch"), 100 * np.array(_values(history, "val_accuracy"))
     below.plot(epochs, accuracies, "o-", color=BLUE, markersize=3.5, clip_on=False)
-    below.set_ylabel("validation accuracy (%)")
+    below.set_ylabel("val. accuracy (%)")
     below.set_xlabel("epochs completed")
     return figure
 
@@ -143,21 +155,13 @@ def lr_curve(history: Sequence[Row], rates: Sequence[float]) -> LabFigure:
 @styled
 def throughput(history: Sequence[Row]) -> LabFigure:
     """Images per second of every epoch, and their median."""
-    figure, ax = new_figure(6.4, 2.4)
+    figure, ax = new_figure(*HALF)
     rates = _values(history, "images_per_second")
     ax.bar(_values(history, "epoch"), rates, color=BLUE, width=0.7)
     ax.set_xlim(0.3, len(history) + 0.7)
     middle = median(rates)
     ax.axhline(middle, color=ORANGE, linestyle="--", linewidth=1.2)
-    ax.annotate(
-        f"median {middle:,.0f}",
-        (1, middle),
-        xycoords=("axes fraction", "data"),
-        xytext=(3, 0),
-        textcoords="offset points",
-        va="center",
-        color=ORANGE,
-    )
+    ax.set_title(f"dashed: median {middle:,.0f}", color=ORANGE, loc="right")
     ax.set_xlabel("epoch")
     ax.set_ylabel("images per second")
     ax.yaxis.set_major_formatter("{x:,.0f}")
@@ -172,12 +176,12 @@ def step_time(course: Mapping[str, float], lab: Mapping[str, float]) -> LabFigur
 
     Both have the same keys, in the order of the bars from above.
     """
-    figure, ax = new_figure(6.4, 0.7 + 0.23 * len(course))
+    figure, ax = new_figure(6.4, 0.7 + 0.2 * len(course))
     places = np.arange(len(course))
     for shift, side, color, label in ((-0.2, course, ORANGE, "course"), (0.2, lab, BLUE, "lab")):
         total = f"{label}: {sum(side.values()):.1f} ms a step"
         bars = ax.barh(places + shift, list(side.values()), 0.38, color=color, label=total)
-        ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=6.5, color=GRAY)
+        ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=7, color=GRAY)
     ax.set_yticks(places, list(course))
     ax.invert_yaxis()
     ax.set_xlabel("milliseconds of a training step")
