@@ -35,7 +35,7 @@ _FILES = {
 }
 _CODE = {  # what appendix A prints; the run's own model is added
     "training.py": ("train_epoch",),
-    "batches.py": ("normalize", "Batches.__iter__", "Batches._pick", "Batches._finish"),
+    "batches.py": ("normalize", "Batches._pick", "Batches._finish"),
     "evaluation.py": ("accuracy",),
 }
 
