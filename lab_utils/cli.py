@@ -2,17 +2,22 @@
 
 import argparse
 import os
+from pathlib import Path
 import sys
 import time
 
 from lab_utils import LabError
-from lab_utils.run import STEPS, Run
+from lab_utils.run import STEPS, Run, runs_dir
 from lab_utils.runner import execute, list_runs, parse_step, pending, relative
 from lab_utils.settings import load_params, load_settings, parse_assignments
+from lab_utils.sweep import parse_grid, plan, sweep
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0 done, 2 for an error, 130 for Ctrl-C."""
+    """Run the command line; return the exit code.
+
+    0 done, 1 where some runs of a sweep failed, 2 for an error, 130 for Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(
             stream, "reconfigure"
@@ -20,8 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
-        return 0
+        return options.command(options) or 0
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 2
@@ -52,6 +56,31 @@ def _parser() -> argparse.ArgumentParser:
         "--from", dest="start", metavar="STEP", help="run this step and all later ones again"
     )
     run.set_defaults(command=_run)
+
+    sweep = commands.add_parser("sweep", help="train and test many runs, to compare them")
+    sweep.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help="from params.yaml")
+    sweep.add_argument("--seeds", type=int, metavar="N", help="run each with the seeds 0 to N-1")
+    sweep.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="change a setting for all runs",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--grid", nargs="+", action="extend", default=[], metavar="KEY=VALUE,VALUE",
+        help="run every combination, for example --grid lr=1e-3,5e-4 batch_size=64,128",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--ablate", nargs="+", action="extend", default=[], metavar="KEY[=VALUE]",
+        help="run the recipe, and again with each of these alone changed (without =: left out)",
+    )  # fmt: skip
+    sweep.set_defaults(command=_sweep)
+
+    compare = commands.add_parser("compare", help="set finished runs side by side, with tests")
+    compare.add_argument(
+        "runs", nargs="+", metavar="RUN",
+        help="a run, an experiment (all its runs), or a folder of results",
+    )  # fmt: skip
+    compare.add_argument("--csv", type=Path, metavar="FILE", help="write the table to FILE as well")
+    compare.set_defaults(command=_compare)
 
     report = commands.add_parser("report", help="write the PDF report of a run again")
     report.add_argument("name", help="a run; `lab list` shows them")
@@ -85,6 +114,33 @@ def _run(options: argparse.Namespace) -> None:
         f"test accuracy {metrics['test_accuracy']:.2%}{warning}, "
         f"wall time {time.perf_counter() - started:.0f} s, report {relative(report)}"
     )
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    started = time.perf_counter()
+    changes, grid = parse_assignments(options.set), parse_grid(options.grid)
+    settings = plan(options.experiments, changes, grid, options.ablate, options.seeds)
+    print(f"runs: {len(settings)}, in {relative(runs_dir())}", flush=True)
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    outcome = sweep(settings, say=lambda line: print(line, flush=True))
+    print(
+        f"done: {len(outcome.done)}, finished before: {len(outcome.skipped)}, "
+        f"failed: {len(outcome.failed)}, wall time: {time.perf_counter() - started:.0f} s; "
+        f"`lab compare {' '.join(dict.fromkeys(options.experiments))}` compares them"
+    )
+    for name, sentence in outcome.failed.items():
+        print(f"lab: {name} failed: {sentence}", file=sys.stderr)
+    return 1 if outcome.failed else 0  # the same command tries the failed ones again
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from lab_utils import comparison  # loads torch
+
+    groups = comparison.named(*options.runs)
+    print(comparison.table(groups), end="\n\n", flush=True)
+    if options.csv:
+        comparison.write_csv(options.csv, groups)
+    print("\n".join(comparison.paragraph(groups, comparison.compare(groups))))
 
 
 def _report(options: argparse.Namespace) -> None:

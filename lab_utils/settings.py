@@ -112,7 +112,7 @@ def load_params() -> dict[str, Any]:
     }
 
 
-def load_settings(experiment: str, **overrides: Any) -> Settings:
+def load_settings(experiment: str, /, **overrides: Any) -> Settings:
     """Settings of ``experiment`` with ``overrides``; an override of None keeps the file's value.
 
     Raises LabError for an unknown experiment or key and for a value of the wrong type or range.

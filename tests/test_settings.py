@@ -30,6 +30,7 @@ def test_an_override_of_none_keeps_the_value():
     [
         ({"epoch": 3}, ["'epoch'", "did you mean 'epochs'"]),
         ({"experiment_": 1}, ["experiment_"]),
+        ({"experiment": "smoke"}, ["Unknown setting 'experiment'"]),
         ({"epochs": 0}, ["epochs=0", "greater than or equal to 1"]),
         ({"epochs": 2.5}, ["epochs=2.5", "integer"]),
         ({"lr": "fast"}, ["lr='fast'", "number"]),

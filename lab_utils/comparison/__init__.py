@@ -11,7 +11,17 @@ does (sensitivity, ablation); ``sentences`` has the words.
 """
 
 from lab_utils.comparison.effects import Effect, ablation, sensitivity
-from lab_utils.comparison.groups import Group, beside, check_same_data, experiments, group, rows
+from lab_utils.comparison.groups import (
+    Group,
+    beside,
+    check_same_data,
+    experiments,
+    group,
+    named,
+    rows,
+    table,
+    write_csv,
+)
 from lab_utils.comparison.results import Result, find, load, results_dir
 from lab_utils.comparison.sentences import paragraph, sentence
 from lab_utils.comparison.significance import McNemar, Pair, compare, mcnemar, one_batch
@@ -31,10 +41,13 @@ __all__ = [
     "group",
     "load",
     "mcnemar",
+    "named",
     "one_batch",
     "paragraph",
     "results_dir",
     "rows",
     "sensitivity",
     "sentence",
+    "table",
+    "write_csv",
 ]

@@ -57,9 +57,7 @@ def ablation(groups: Sequence[Group]) -> list[Effect]:
     """
     effects = []
     for members in _by_experiment(groups):
-        full = min(
-            members, key=lambda g: (-len(_around(g, members)), min(len(r.name) for r in g.results))
-        )
+        full = min(members, key=lambda g: (-_neighbours(g, members), len(g.results[0].name)))
         parts = [effect for effect in _around(full, members) if not effect.chosen]
         effects += sorted(parts, key=lambda effect: effect.val_difference)
     return effects
@@ -68,6 +66,10 @@ def ablation(groups: Sequence[Group]) -> list[Effect]:
 def _by_experiment(groups: Sequence[Group]) -> list[list[Group]]:
     names = dict.fromkeys(g.experiment for g in groups)
     return [[g for g in groups if g.experiment == name] for name in names]
+
+
+def _neighbours(base: Group, members: Sequence[Group]) -> int:
+    return sum(not effect.chosen for effect in _around(base, members))
 
 
 def _around(base: Group, members: Sequence[Group]) -> list[Effect]:
@@ -80,9 +82,11 @@ def _around(base: Group, members: Sequence[Group]) -> list[Effect]:
     effects = []
     for setting, found in sorted(near.items()):
         rows = [Effect(setting, g.recipe[setting], g, base) for g in found]
-        effects += sorted(rows, key=lambda e: (isinstance(e.value, str), _order(e.value)))
+        effects += sorted(rows, key=lambda effect: _order(effect.value))
     return effects
 
 
-def _order(value: Any) -> Any:
-    return value if isinstance(value, int | float | str) else str(value)
+def _order(value: Any) -> tuple[bool, float, str]:
+    """Numbers by size, then all else by its text: None may stand beside numbers."""
+    number = isinstance(value, int | float)
+    return not number, value if number else 0.0, str(value)

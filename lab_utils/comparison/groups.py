@@ -2,14 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+import csv
 from dataclasses import dataclass
+import io
 import json
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from lab_utils import LabError
 from lab_utils.comparison.results import Result, find, finished, load
+from lab_utils.files import write_atomic
 from lab_utils.run import Run, runs_dir
+from lab_utils.tables import Table
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +108,9 @@ def check_same_data(results: Sequence[Result]) -> None:
         if other.fingerprint != first.fingerprint:
             used = f"{first.name} used {first.data}, {other.name} used {other.data}"
             also = " with other images" if first.data == other.data else ""
-            raise LabError(f"Only runs on the same data can be compared: {used}{also}.")
+            raise LabError(
+                f"Only runs on the same data can be compared: {used}{also}; name such runs alone."
+            )
         if other.test_images != first.test_images:
             raise LabError(
                 f"Only runs on the same test images can be compared: {first.name} has "
@@ -131,6 +138,39 @@ def rows(groups: Iterable[Group]) -> list[dict[str, Any]]:
         }
         for g in groups
     ]
+
+
+def table(groups: Iterable[Group]) -> Table:
+    """``rows`` for people, in a terminal or a notebook."""
+    return Table(
+        [
+            {
+                "experiment": g.label,
+                "model": g.model,
+                "seeds": len(g.results),
+                "test accuracy": g.accuracy,
+                "95% interval": f"{g.low:.2%} to {g.high:.2%}",
+                "validation": g.val_accuracy,
+                "epochs": g.epochs,
+                "seconds": g.seconds,
+                "parameters": g.parameters,
+                "MFLOP": None if g.flops is None else g.flops / 1e6,
+            }
+            for g in groups
+        ],
+        **{"test accuracy": ".2%", "validation": ".2%", "epochs": "g", "seconds": ",.0f"},
+        **{"parameters": ",", "MFLOP": ",.1f"},
+    )
+
+
+def write_csv(path: Path, groups: Iterable[Group]) -> None:
+    """Write ``rows`` to ``path``, atomically."""
+    text = io.StringIO(newline="")
+    found = rows(groups)
+    writer = csv.DictWriter(text, fieldnames=list(found[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
+    write_atomic(path, lambda file: file.write_text(text.getvalue(), encoding="utf-8"))
 
 
 def beside(run: Run) -> list[Result]:

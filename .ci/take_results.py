@@ -1,0 +1,101 @@
+"""Copy finished runs into report/results/, to be committed: `take_results.py RUN…`.
+
+A run leaves what comparisons need, about 30 kB: settings, metrics, history, manifest, and of the
+predictions the class of each test image. No weights. The README.md there says how to make each.
+"""
+
+import json
+from pathlib import Path
+import re
+import shlex
+import sys
+
+from lab_utils import LabError
+from lab_utils.comparison import Result, find, load, results_dir
+from lab_utils.files import write_atomic, write_json
+from lab_utils.run import Run
+from lab_utils.settings import Settings, load_params
+import numpy as np
+
+_LOCAL = re.compile(r"/(?:[\w.-]+/)+|\b[A-Za-z]:\\")  # a path from a root
+
+
+def main(words: list[str]) -> None:
+    """Take the runs that ``words`` name, as `lab compare` understands them; rewrite README.md."""
+    for result in find(*words):
+        target = results_dir() / result.experiment / result.name
+        take(result, target)
+        size = sum(path.stat().st_size for path in target.iterdir())
+        print(f"{target.relative_to(results_dir().parent)}: {size / 1e3:.0f} kB")
+    folders = [path.parent for path in sorted(results_dir().glob("*/*/metrics.json"))]
+    text = readme(folders)
+    write_atomic(
+        results_dir() / "README.md", lambda file: file.write_text(text, encoding="utf-8")
+    )  # fmt: skip
+
+
+def take(result: Result, target: Path) -> None:
+    """Write the small files of ``result`` to ``target``; LabError where one names a local path."""
+    run = Run.open(result.folder)
+    if run.settings.data == "folder":
+        raise LabError(f"Run {run.name!r} used images that nobody else has; it is not taken.")
+    texts = {
+        name: run.file(name).read_text(encoding="utf-8")
+        for name in ("settings.yaml", "history.csv")
+    }
+    manifest = {step: run.manifest[step] for step in ("04_training", "05_evaluation")}
+    metrics = run.read_json("metrics.json") | {"flops": result.flops}
+    for name, text in (texts | {"manifest.json": json.dumps([manifest, metrics])}).items():
+        if found := _LOCAL.search(text):
+            raise LabError(f"{name} of run {run.name!r} names a local path, {found[0]!r}.")
+    for name, text in texts.items():
+        write_atomic(target / name, lambda file, text=text: file.write_text(text, encoding="utf-8"))
+    write_json(target / "manifest.json", manifest)
+    write_json(target / "metrics.json", metrics)
+    with np.load(run.file("predictions.npz")) as stored:
+        saved = {"predicted": result.predicted, "targets": result.targets}
+        saved["classes"] = stored["classes"]
+        write_atomic(
+            target / "predictions.npz", lambda path: np.savez_compressed(path, **saved)
+        )  # fmt: skip
+
+
+def command(settings: Settings) -> str:
+    """The one command that makes a run with these settings again."""
+    params = load_params()
+    values = params["defaults"] | (params["experiments"][settings.experiment] or {})
+    usual = Settings(experiment=settings.experiment, **values)
+    changed = [
+        f"{key}={value if isinstance(value, str) else json.dumps(value, separators=(',', ':'))}"
+        for key, value in settings.model_dump(mode="json", exclude={"title"}).items()
+        if value != usual.model_dump(mode="json")[key]
+    ]
+    words = ["lab", "sweep", settings.experiment, *(["--set", *changed] if changed else [])]
+    return shlex.join(words)
+
+
+def readme(folders: list[Path]) -> str:
+    """A table of the results in ``folders`` and the commands that made them."""
+    lines = [
+        "# Results of real runs",
+        "",
+        "What comparisons need of each run; weights are not kept. `lab compare report/results`",
+        "compares them all. Written by `.ci/take_results.py`.",
+        "",
+        "| run | test accuracy | training | made at | the command |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for result in map(load, folders):
+        made = Run.open(result.folder).manifest["04_training"]
+        lines.append(
+            f"| {result.name} | {result.test_accuracy:.2%} | {result.train_seconds:,.0f} s "
+            f"| {made['git_commit'] or 'unknown'} | `{command(result.settings)}` |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except LabError as error:
+        raise SystemExit(str(error)) from None
