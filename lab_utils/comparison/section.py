@@ -1,24 +1,26 @@
 """What the report's comparison says and shows: values for Typst, and figures.
 
-The tables hold every recipe; the figures at most twelve, so that they can be read.
+With more than twelve recipes, tables and figures hold the best of each experiment, so that they can
+be read; the variants of a grid are in the tables of sensitivity and ablation.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lab_utils import LabError
 from lab_utils.comparison.effects import Effect, ablation, sensitivity
 from lab_utils.comparison.gather import around
-from lab_utils.comparison.groups import Group, group, rows
+from lab_utils.comparison.groups import Group, check_same_data, group, rows
 from lab_utils.comparison.results import results_dir
 from lab_utils.comparison.sentences import sentence
-from lab_utils.comparison.significance import Pair, compare
+from lab_utils.comparison.significance import Pair, _holm, _pair, compare
 from lab_utils.run import Run
 
 COURSE = ("exp1_baseline", "exp2_low_lr", "exp3_big_batch")
 SHAPE = ("lr", "batch_size", "model")  # what sensitivity is asked for; the rest is ablation
-_FIGURE_ROWS = 12
+_MOST = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,11 @@ class Drawing:
     caption: str
     alt: str
 
+    @property
+    def text(self) -> dict[str, str]:
+        """Caption and alternative text, as in ``figures.json``."""
+        return {"caption": self.caption, "alt": self.alt}
+
 
 def section(run: Run) -> tuple[dict[str, Any], dict[str, Drawing]]:
     """What the comparison of ``run`` with the runs around it says, and its figures by name.
@@ -38,106 +45,130 @@ def section(run: Run) -> tuple[dict[str, Any], dict[str, Drawing]]:
     results, apart = around(run)
     groups = group(results)
     own = next(g for g in groups if any(r.folder == run.path for r in g.results))
+    shown = heads(groups, own)
     shape = [_plain(effect) for effect in sensitivity(groups) if effect.setting in SHAPE]
     parts = [_plain(effect) for effect in ablation(groups) if effect.setting not in SHAPE]
+    course = {name: found for name in COURSE if (found := _of(name, groups))}
     values = {
         "rows": [
             row | {"label": g.label, "this": g is own}
-            for row, g in zip(rows(groups), groups, strict=True)
+            for row, g in zip(rows(shown), shown, strict=True)
         ],
+        "recipes": len(groups),
         "runs": sum(len(g.results) for g in groups),
         "committed": sum(r.folder.is_relative_to(results_dir()) for g in groups for r in g.results),
         "apart": apart,
-        "course": {name: g for name in COURSE if (g := _row_of(name, groups))},
+        "course": {name: rows([g])[0] for name, g in course.items()},
         "sensitivity": shape,
         "ablation": parts,
-        "problem": "",
-    }  # fmt: skip
+    }
     try:
-        values |= _tested(groups, own)
+        values |= {"problem": "", **_tested(shown, own)}
+        values["course_sentences"] = [sentence(p) for p in compare(list(course.values()))]
     except LabError as error:  # without statsmodels all but the tests is there
-        values |= {"pairs": [], "sentences": [], "course_sentences": [], "problem": str(error)}
+        values |= {"problem": str(error), "pairs": [], "sentences": [], "course_sentences": []}
     return values, drawings(groups, own) if len(groups) > 1 else {}
+
+
+def heads(groups: Sequence[Group], own: Group | None = None) -> list[Group]:
+    """All groups; of more than twelve, the best of each experiment by validation, and ``own``."""
+    if len(groups) <= _MOST:
+        return list(groups)
+    best = {g.experiment: g for g in sorted(groups, key=lambda g: g.val_accuracy)}
+    return [g for g in groups if g is own or g in best.values()]
+
+
+def against(reference: Group, groups: Sequence[Group]) -> list[Pair]:
+    """Each of the other ``groups`` tested against ``reference``, highest accuracy first.
+
+    p-values are corrected for these pairs alone: all pairs of ten recipes are 45, and with three
+    seeds hardly any difference survives so many questions.
+    Raises LabError where the groups used different data, or statsmodels is missing.
+    """
+    check_same_data([result for g in groups for result in g.results])
+    ordered = sorted((g for g in groups if g is not reference), key=lambda g: -g.accuracy)
+    pairs = [_pair(*sorted((reference, g), key=lambda g: -g.accuracy)) for g in ordered]
+    pairs = _holm(pairs, lambda pair: pair.p_value)
+    tests = iter(_holm([t for p in pairs for t in p.mcnemar], lambda test: test.p_value))
+    return [replace(p, mcnemar=tuple(next(tests) for _ in p.mcnemar)) for p in pairs]
 
 
 def drawings(groups: Sequence[Group], own: Group | None = None) -> dict[str, Drawing]:
     """The figures of ``groups``, by name; those that have nothing to show are not among them."""
     from lab_utils.figures import comparison as figures
 
-    shown = _shown(groups, own)
-    names = {id(g): g.label + (" (this run)" if g is own else "") for g in shown}
+    shown = heads(groups, own)
+    often = Counter(g.experiment for g in shown)
+    labels = [g.experiment if often[g.experiment] == 1 else g.label for g in shown]
+    labels = [s + " (this run)" * (g is own) for s, g in zip(labels, shown, strict=True)]
     some = "" if len(shown) == len(groups) else f" of {len(shown)} of the {len(groups)} recipes"
-    histories = {
-        names[id(g)]: [[row["val_accuracy"] for row in r.history] for r in g.results] for g in shown
-    }
+    accuracies = [[[row["val_accuracy"] for row in r.history] for r in g.results] for g in shown]
+    ends = sorted(shown, key=lambda g: g.val_accuracy)
     found = {
         "compared_curves": Drawing(
-            figures.curves(histories),
+            figures.curves(dict(zip(labels, accuracies, strict=True))),
             f"Validation accuracy by epoch{some}: the mean over the seeds, and a band from the "
             "lowest to the highest of them.",
-            f"{len(shown)} curves of validation accuracy that end between "
-            f"{min(g.val_accuracy for g in shown):.1%} and {max(g.val_accuracy for g in shown):.1%}"
-            f", the highest that of {max(shown, key=lambda g: g.val_accuracy).label}.",
+            f"{len(shown)} rising curves; the chosen epochs reach from "
+            f"{ends[0].val_accuracy:.1%} ({ends[0].label}) to {ends[-1].val_accuracy:.1%} "
+            f"({ends[-1].label}).",
         )
     }
-    labelled = [
-        row | {"label": names[id(g)]} for row, g in zip(rows(shown), shown, strict=True)
-    ]  # fmt: skip
+    labelled = [row | {"label": name} for row, name in zip(rows(shown), labels, strict=True)]
     front = figures.pareto_front([g.seconds for g in shown], [g.accuracy for g in shown])
     best = ", ".join(shown[i].label for i in front)
     found["compared_pareto"] = Drawing(
         figures.pareto(labelled),
         f"Test accuracy{some} with its 95% interval against training time, parameters and the "
-        "operations of one image. The line joins what nothing cheaper beats; by training time: "
-        f"{best}.",
-        f"Three scatter plots of {len(shown)} recipes; the front of accuracy against training time "
-        f"is made of {best}.",
+        "operations of one image. The line joins the recipes that no cheaper one equals; by "
+        f"training time: {best}.",
+        f"Three scatter plots of {len(shown)} recipes, accuracy against cost on a logarithmic "
+        f"scale; against training time the front is made of {best}.",
     )
-    varied = [effect for effect in sensitivity(groups) if effect.setting in SHAPE]
+    varied = [_plain(effect) for effect in sensitivity(groups) if effect.setting in SHAPE]
     if varied:
+        names = ", ".join(dict.fromkeys(effect["setting"] for effect in varied))
+        low, high = (f(varied, key=lambda effect: effect["val_accuracy"]) for f in (min, max))
         found["compared_sensitivity"] = Drawing(
-            figures.sensitivity([_plain(effect) for effect in varied]),
+            figures.sensitivity(varied),
             "Validation accuracy where one setting alone was varied: the mean, a dash for each "
             "seed, and the chosen value filled.",
-            "Lines of mean validation accuracy over the values of "
-            f"{', '.join(dict.fromkeys(effect.setting for effect in varied))}.",
+            f"Mean validation accuracy by {names}, from {low['val_accuracy']:.1%} with "
+            f"{low['setting']}={low['value']} to {high['val_accuracy']:.1%} with "
+            f"{high['setting']}={high['value']}.",
         )
     return found
 
 
-def course_pairs(groups: Sequence[Group]) -> list[Pair]:
-    """The course's three experiments against each other, planned beforehand: their own family."""
-    members = [g for name in COURSE if (g := _of(name, groups))]
-    return compare(members)
-
-
-def _tested(groups: Sequence[Group], own: Group) -> dict[str, Any]:
-    pairs = compare(groups)
-    best = max(groups, key=lambda g: g.accuracy)
-    told = [pair for pair in pairs if pair.a is best or own in (pair.a, pair.b)]
-    second = [pair for pair in pairs if pair.a is best][:1]
+def _tested(shown: Sequence[Group], own: Group) -> dict[str, Any]:
+    """The tests against the recipe with the best validation accuracy, as a table and in words."""
+    reference = max(shown, key=lambda g: g.val_accuracy)
+    pairs = against(reference, shown)
+    told = [p for p in pairs if own in (p.a, p.b)] if own is not reference else []
     return {
-        "pairs": [_pair(pair) for pair in told],
-        "tested": len(pairs),
-        "alike": sum(not pair.distinguishable for pair in pairs),
-        "sentences": [sentence(pair) for pair in second]
-        + [sentence(p) for p in pairs if p.a is best and p.b is own and p not in second],
-        "course_sentences": [sentence(pair) for pair in course_pairs(groups)],
+        "reference": reference.label,
+        "pairs": [_row(p, reference) for p in pairs],
+        "sentences": [sentence(p) for p in dict.fromkeys([*pairs[:1], *told])],
     }
 
 
-def _pair(pair: Pair) -> dict[str, Any]:
+def _row(pair: Pair, reference: Group) -> dict[str, Any]:
+    """``pair`` as the difference of the other recipe from ``reference``."""
+    sign, other = (1, pair.a) if pair.b is reference else (-1, pair.b)
+    ends = [] if pair.low is None else sorted((sign * pair.low, sign * pair.high))
     return {
-        "a": pair.a.label,
-        "b": pair.b.label,
+        "label": other.label,
+        "experiment": other.experiment,
+        "changed": other.changed,
         "seeds": len(pair.seeds),
-        "difference": pair.difference,
-        "low": pair.low,
-        "high": pair.high,
+        "difference": sign * pair.difference,
+        "low": ends[0] if ends else None,
+        "high": ends[1] if ends else None,
         "p": pair.p_adjusted,
         "models": len(pair.mcnemar),
         "models_differ": sum(test.differ for test in pair.mcnemar),
         "distinguishable": pair.distinguishable,
+        "tested": pair.p_adjusted is not None or len(pair.mcnemar) == 1,
     }
 
 
@@ -161,19 +192,3 @@ def _of(experiment: str, groups: Sequence[Group]) -> Group | None:
     """The recipe of ``experiment`` with the most seeds: the one that was not played with."""
     mine = [g for g in groups if g.experiment == experiment]
     return max(mine, key=lambda g: len(g.results), default=None)
-
-
-def _row_of(experiment: str, groups: Sequence[Group]) -> dict[str, Any] | None:
-    found = _of(experiment, groups)
-    return rows([found])[0] if found else None
-
-
-def _shown(groups: Sequence[Group], own: Group | None) -> list[Group]:
-    """All, or where they are too many ``own`` and the best of each experiment by validation."""
-    if len(groups) <= _FIGURE_ROWS:
-        return list(groups)
-    best = {}
-    for g in sorted(groups, key=lambda g: g.val_accuracy):
-        best[g.experiment] = g
-    chosen = [g for g in groups if g is own or g in best.values()][:_FIGURE_ROWS]
-    return chosen if own is None or own in chosen else [*chosen[:-1], own]

@@ -21,7 +21,7 @@ from lab_utils.figures.style import (
     styled,
 )
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 import numpy as np
 
 _COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, GRAY, "black")
@@ -48,14 +48,18 @@ def _nothing(ax: Axes, text: str) -> None:
 
 
 def _legend(figure: LabFigure, handles: Mapping[str, Any]) -> None:
-    """One legend below all panels, in as many columns as its longest label allows."""
+    """One legend below all panels, in as many columns as fit beside each other."""
     short = [textwrap.shorten(label, 75, placeholder=" …") for label in handles]
-    columns = max(1, min(len(short), int(105 / (max(map(len, short)) + 7))))
-    rows = -(-len(short) // columns)
+    room = 15 * figure.get_figwidth()  # characters
+    for columns in range(min(6, len(short)), 0, -1):
+        rows = -(-len(short) // columns)
+        widths = [max(map(len, short[i : i + rows])) + 6 for i in range(0, len(short), rows)]
+        if sum(widths) <= room:
+            break
     figure.set_figheight(figure.get_figheight() + 0.19 * rows)
     figure.legend(
-        handles.values(), short, loc="outside lower center", ncols=columns, fontsize=8,
-        labelspacing=0.3,
+        handles.values(), short, loc="outside lower center", ncols=len(widths), fontsize=8,
+        labelspacing=0.3, columnspacing=1.5,
     )  # fmt: skip
 
 
@@ -86,7 +90,7 @@ def curves(histories: Mapping[str, Sequence[Sequence[float]]]) -> LabFigure:
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(ScalarFormatter())
+        ax.xaxis.set_major_formatter("{x:g}")
     else:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.set_xlabel("epoch")
