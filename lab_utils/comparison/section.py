@@ -7,6 +7,7 @@ be read; the variants of a grid are in the tables of sensitivity and ablation.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 from lab_utils import LabError
@@ -59,6 +60,7 @@ def section(run: Run) -> tuple[dict[str, Any], dict[str, Drawing]]:
         "committed": sum(r.folder.is_relative_to(results_dir()) for g in groups for r in g.results),
         "apart": apart,
         "course": {name: rows([g])[0] for name, g in course.items()},
+        "confounded": _confounded(list(course.values())),
         "sensitivity": shape,
         "ablation": parts,
     }
@@ -168,7 +170,6 @@ def _row(pair: Pair, reference: Group) -> dict[str, Any]:
         "models": len(pair.mcnemar),
         "models_differ": sum(test.differ for test in pair.mcnemar),
         "distinguishable": pair.distinguishable,
-        "tested": pair.p_adjusted is not None or len(pair.mcnemar) == 1,
     }
 
 
@@ -186,6 +187,15 @@ def _plain(effect: Effect) -> dict[str, Any]:
         "val_difference": effect.val_difference,
         "accuracy": effect.group.accuracy,
     }
+
+
+def _confounded(groups: Sequence[Group]) -> list[str]:
+    """The settings in which ``groups`` differ, if every two of them differ in more than one."""
+    pairs = [
+        {key for key in a.recipe if key != "experiment" and a.recipe[key] != b.recipe[key]}
+        for a, b in combinations(groups, 2)
+    ]
+    return sorted(set().union(*pairs)) if pairs and all(len(p) > 1 for p in pairs) else []
 
 
 def _of(experiment: str, groups: Sequence[Group]) -> Group | None:

@@ -43,8 +43,8 @@ def _looks(labels: Sequence[str]) -> dict[str, tuple[str, str, str]]:
 
 def _nothing(ax: Axes, text: str) -> None:
     ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=GRAY)
-    ax.set_xticks([])
-    ax.set_yticks([])
+    ax.grid(False)
+    ax.tick_params(bottom=False, labelbottom=False, left=False, labelleft=False)
 
 
 def _legend(figure: LabFigure, handles: Mapping[str, Any]) -> None:
@@ -139,10 +139,11 @@ def pareto(rows: Sequence[Mapping[str, Any]]) -> LabFigure:
         _cost_axis(ax, costs)
     if rows:
         axes[0].set_ylabel("test accuracy (%)")
-        lowest = min(100 * row["accuracy"] for row in rows)
-        highest = max(100 * row["accuracy"] for row in rows)
-        margin = max(0.08 * (highest - lowest), 1.0)  # the wide interval of two seeds may be cut
-        axes[0].set_ylim(lowest - margin, min(100.0, highest + margin))
+        # The interval of two seeds may be so wide that it has to be cut.
+        low = min(100 * max(row["low"], row["accuracy"] - 0.03) for row in rows)
+        high = max(100 * min(row["high"], row["accuracy"] + 0.03) for row in rows)
+        margin = 0.05 * (high - low)
+        axes[0].set_ylim(low - margin, min(100.0, high + margin))
         _legend(figure, {row["label"]: handles[row["label"]] for row in rows})
     return figure
 
@@ -182,7 +183,7 @@ def sensitivity(effects: Sequence[Mapping[str, Any]]) -> LabFigure:
     """Validation accuracy by the value of a setting, a panel for each; the chosen value is filled.
 
     ``effects``: ``experiment``, ``setting``, ``value``, ``chosen`` and ``val_accuracies``, one
-    fraction of 1 for each seed, of each value tried. The line joins the means.
+    fraction of 1 for each seed, of each value tried. A line joins the means of numbers.
     """
     settings = list(dict.fromkeys(effect["setting"] for effect in effects))
     figure, axes = new_figure(
@@ -202,8 +203,9 @@ def sensitivity(effects: Sequence[Mapping[str, Any]]) -> LabFigure:
             if own:
                 places = [values.index(str(effect["value"])) for effect in own]
                 means = [100 * np.mean(effect["val_accuracies"]) for effect in own]
+                joined = line if all(isinstance(e["value"], int | float) for e in own) else "none"
                 (handles[label],) = ax.plot(
-                    places, means, line, color=color, marker=marker, markerfacecolor="white"
+                    places, means, joined, color=color, marker=marker, markerfacecolor="white"
                 )
                 for place, mean, effect in zip(places, means, own, strict=True):
                     scores = [100 * score for score in effect["val_accuracies"]]
@@ -213,7 +215,9 @@ def sensitivity(effects: Sequence[Mapping[str, Any]]) -> LabFigure:
         ax.set_xticks(range(len(values)), values)
         ax.set_xlim(-0.5, len(values) - 0.5)
         if max(map(len, values)) > 40 / len(values) / len(settings):
-            ax.tick_params(axis="x", rotation=25)
+            ax.tick_params(axis="x", rotation=20)
+            for label in ax.get_xticklabels():
+                label.set(ha="right", rotation_mode="anchor")
         ax.set_xlabel(setting)
     axes[0, 0].set_ylabel("validation accuracy (%)")
     _legend(figure, handles)
