@@ -20,9 +20,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # back to the system in between, and the page faults of getting them anew were a sixth of a step of
 # SimpleCNN. So it is told to keep blocks of up to 128 MB, and PyTorch to ask for huge pages.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+def _keep_freed_blocks(libc: ctypes.CDLL) -> None:
+    mmap_threshold, trim_threshold = -3, -1  # mallopt's numbers for them
+    # Older releases of glibc refuse more than 32 MB. Where the first is refused the second must not
+    # be set: it ends the automatic growth of the first, and every block over 128 kB is handed back.
+    if libc.mallopt(mmap_threshold, 1 << 27) or libc.mallopt(mmap_threshold, 1 << 25):
+        libc.mallopt(trim_threshold, 2**31 - 1)
+
+
 if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):  # musl has none
-    for parameter, value in ((-3, 1 << 27), (-1, 2**31 - 1)):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
-        ctypes.CDLL(None).mallopt(parameter, value)
+    _keep_freed_blocks(ctypes.CDLL(None))
 
 
 class LabError(Exception):

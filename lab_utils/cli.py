@@ -9,7 +9,7 @@ import time
 from lab_utils import LabError
 from lab_utils.run import STEPS, Run, runs_dir
 from lab_utils.runner import execute, list_runs, parse_step, pending, relative
-from lab_utils.settings import load_params, load_settings, parse_assignments
+from lab_utils.settings import load_params, parse_assignments, resolve
 from lab_utils.sweep import parse_grid, plan, sweep
 
 
@@ -95,7 +95,7 @@ def _run(options: argparse.Namespace) -> None:
     from lab_utils.report import build  # Typst is loaded only where a report is made
 
     started = time.perf_counter()
-    settings = load_settings(options.experiment, **parse_assignments(options.set))
+    settings = resolve(options.experiment, parse_assignments(options.set))
     start = parse_step(options.start) if options.start else None
     run = Run.create(settings, options.name)
     steps = pending(run, start)

@@ -19,7 +19,7 @@ import tomllib
 from typing import Any
 
 from lab_utils import LabError
-from lab_utils.comparison import experiments
+from lab_utils.comparison.section import section
 from lab_utils.files import write_atomic
 from lab_utils.run import STEPS, Run
 from lab_utils.settings import load_params, project_root
@@ -90,6 +90,11 @@ def _stage(run: Run, done: list[str], root: Path) -> dict[str, Any]:
         copy = root / "run" / figure["file"]
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run.file(figure["file"]), copy)
+    compared, drawings = section(run) if "05_evaluation" in done else ({}, {})
+    for name, drawing in drawings.items():
+        file = f"{name}.svg"  # not of the run's own figures: what lies around it may change
+        drawing.figure.savefig(root / "run" / file, bbox_inches="tight", metadata={"Date": None})
+        figures[name] = {"step": "05_evaluation", "file": file} | drawing.text
     about = (load_params().get("report") or {}).items()
     return {
         "about": {"title": "Lab report"} | {key: str(value) for key, value in about if value},
@@ -100,7 +105,7 @@ def _stage(run: Run, done: list[str], root: Path) -> dict[str, Any]:
         "missing": [step for step in STEPS if step not in done],
         "files": files,
         "figures": figures,
-        "experiments": experiments(run) if "05_evaluation" in done else [],
+        "compared": compared,
         "code": _code(run.settings.model, root / "code"),
         "requires": _requires(),
     }

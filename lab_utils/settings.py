@@ -3,6 +3,7 @@
 Unknown keys and values out of range are refused with one sentence that names the key and the mend.
 """
 
+from collections.abc import Mapping
 import difflib
 import os
 from pathlib import Path
@@ -171,19 +172,28 @@ def load_params() -> dict[str, Any]:
 def load_settings(experiment: str, /, **overrides: Any) -> Settings:
     """Settings of ``experiment`` with ``overrides``; an override of None keeps the file's value.
 
+    So a notebook's parameters may be left empty. Raises LabError as ``resolve`` does.
+    """
+    return resolve(experiment, {k: value for k, value in overrides.items() if value is not None})
+
+
+def resolve(experiment: str, changes: Mapping[str, Any]) -> Settings:
+    """Settings of ``experiment`` with ``changes``, where None is a value: ``patience=null``.
+
     Raises LabError for an unknown experiment or key, for a value of the wrong type or range, and
     for values that do not go together.
     """
     params = load_params()
     if experiment not in params["experiments"]:
-        known = ", ".join(params["experiments"])
-        raise LabError(f"No experiment {experiment!r} in params.yaml; choose one of: {known}.")
+        names = ", ".join(params["experiments"])
+        raise LabError(f"No experiment {experiment!r} in params.yaml; choose one of: {names}.")
     values = params["defaults"] | (params["experiments"][experiment] or {})
     values |= parse_assignments(os.environ.get("LAB_SET", "").split(), "LAB_SET")
-    values |= {key: value for key, value in overrides.items() if value is not None}
+    values |= changes
+    known = [key for key in Settings.model_fields if key != "experiment"]
     for key in values:
-        if key not in Settings.model_fields or key == "experiment":
-            close = difflib.get_close_matches(str(key), Settings.model_fields, n=1)
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else "lab_utils/settings.py lists them."
             raise LabError(f"Unknown setting {key!r} for experiment {experiment!r}; {hint}")
     try:

@@ -14,8 +14,7 @@ from typing import Any
 from lab_utils import LabError
 from lab_utils.run import Run
 from lab_utils.runner import execute
-from lab_utils.settings import Settings, default_name, load_params, load_settings, parse_assignments
-from pydantic import ValidationError
+from lab_utils.settings import Settings, default_name, load_params, parse_assignments, resolve
 import yaml
 
 STEPS = ("04_training", "05_evaluation")  # what a comparison needs of a run
@@ -59,7 +58,7 @@ def plan(
                 dict(zip(grid, values, strict=True)) for values in product(*grid.values())
             ]:
                 own = {} if seed is None else {"seed": seed}
-                full = _settings(experiment, {**changes, **recipe, **own})
+                full = resolve(experiment, {**changes, **recipe, **own})
                 parts = [_without(experiment, item, {**changes, **own}, full) for item in ablate]
                 for settings in (full, *parts):
                     name = default_name(settings)
@@ -164,22 +163,6 @@ def _recipe(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(exclude={"seed", "title"})
 
 
-def _settings(experiment: str, overrides: Mapping[str, Any]) -> Settings:
-    """As ``load_settings``, but None is a value: `muon_lr=null` is a recipe without Muon."""
-    settings = load_settings(experiment, **overrides)
-    nulls = [key for key, value in overrides.items() if value is None]
-    unknown = [key for key in nulls if key not in Settings.model_fields]
-    if unknown:
-        load_settings(experiment, **{unknown[0]: "null"})  # refuses it in its own words
-    try:
-        return Settings(**settings.model_dump() | dict.fromkeys(nulls))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        reason = problem["msg"].removeprefix("Input ")
-        raise LabError(f"Setting {key}={problem['input']!r}: the value {reason}.") from None
-
-
 def _without(experiment: str, item: str, changes: Mapping[str, Any], full: Settings) -> Settings:
     """The recipe with one part changed: ``item`` is ``key=value``, or ``key`` for the default."""
     if "=" in item:
@@ -188,7 +171,7 @@ def _without(experiment: str, item: str, changes: Mapping[str, Any], full: Setti
         known = Settings.model_fields.get(item)
         defaults = load_params()["defaults"]
         part = {item: defaults.get(item, known.default if known else None)}
-    settings = _settings(experiment, {**changes, **part})
+    settings = resolve(experiment, {**changes, **part})
     if settings == full:
         raise LabError(f"--ablate {item} changes nothing in {experiment}; leave it out.")
     return settings

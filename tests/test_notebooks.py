@@ -7,10 +7,13 @@ import re
 
 from lab_utils.run import STEPS
 import nbformat
+import papermill
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-PATHS = [FOLDER / f"{step}.ipynb" for step in STEPS]
+STEP_PATHS = [FOLDER / f"{step}.ipynb" for step in STEPS]
+EXPERIMENTS = FOLDER / "07_experiments.ipynb"  # optional: compares runs, and is no step of one
+PATHS = [*STEP_PATHS, EXPERIMENTS]
 PARAMETERS = ["experiment", "name", "data", "model", "epochs", "batch_size", "lr", "seed"]
 
 
@@ -23,7 +26,7 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_the_folder_holds_the_six_notebooks_in_order():
+def test_the_folder_holds_the_six_notebooks_in_order_and_the_optional_one():
     assert sorted(path.name for path in FOLDER.glob("*.ipynb")) == [p.name for p in PATHS]
 
 
@@ -58,11 +61,14 @@ def test_it_holds_no_local_path_and_is_small(path):
     assert len(text.encode()) < 1.5e6
 
 
-def test_one_cell_is_tagged_parameters_and_holds_plain_variables(notebook):
-    tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_one_cell_is_tagged_parameters_and_holds_plain_variables(path):
+    cells = nbformat.read(path, as_version=4).cells
+    tagged = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
     assert len(tagged) == 1
     nodes = ast.parse(tagged[0].source).body
-    assert [node.targets[0].id for node in nodes] == PARAMETERS
+    names = ["runs"] if path == EXPERIMENTS else PARAMETERS
+    assert [node.targets[0].id for node in nodes] == names
     assert all(isinstance(node.value, ast.Constant) for node in nodes)
 
 
@@ -86,16 +92,30 @@ def test_at_most_two_code_cells_stand_in_a_row(notebook):
     assert "ccc" not in kinds
 
 
-def test_it_checks_itself_and_begins_and_ends_a_step(notebook):
-    source = "\n".join(cell.source for cell in code_cells(notebook))
-    assert re.search(r"^assert ", source, re.MULTILINE)
-    assert source.count("open_run(") == 1
-    assert source.count("run.finish(") == 1
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_it_checks_itself_and_begins_and_ends_a_step(path):
+    cells = code_cells(nbformat.read(path, as_version=4))
+    source = "\n".join(cell.source for cell in cells)
+    steps = 0 if path == EXPERIMENTS else 1
+    assert re.search(r"^ *assert ", source, re.MULTILINE)
+    assert source.count("open_run(") == source.count("run.finish(") == steps
 
 
-@pytest.mark.parametrize("path", PATHS[1:], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STEP_PATHS[1:], ids=lambda path: path.stem)
 def test_committed_outputs_are_of_real_cifar10(path):
     outputs = [c.get("outputs", []) for c in nbformat.read(path, as_version=4).cells]
     text = json.dumps(outputs)
     assert "CIFAR-10, 45,000 training and 5,000 validation images" in text
     assert "does NOT use CIFAR-10" not in text
+
+
+def test_the_optional_notebook_says_what_to_do_where_there_is_nothing_to_compare(tmp_path, runs):
+    copy = tmp_path / "07.ipynb"
+    papermill.execute_notebook(
+        EXPERIMENTS, copy, {"runs": str(tmp_path)}, cwd=FOLDER, progress_bar=False
+    )
+    cells = code_cells(nbformat.read(copy, as_version=4))
+    text = json.dumps([cell.outputs for cell in cells])
+    assert "No finished runs to show yet" in text
+    assert "lab sweep exp1_baseline exp2_low_lr exp3_big_batch --seeds 3" in text
+    assert not any(output.get("name") == "stderr" for cell in cells for output in cell.outputs)

@@ -6,7 +6,9 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from types import SimpleNamespace
 
+import lab_utils
 from lab_utils.cli import _parser
 from lab_utils.settings import load_settings, project_root
 import nbformat
@@ -105,3 +107,20 @@ def test_importing_the_package_does_no_work():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("largest", "kept"),
+    [(1 << 30, {-3: 1 << 27, -1: 2**31 - 1}), (1 << 25, {-3: 1 << 25, -1: 2**31 - 1}), (0, {})],
+)
+def test_freed_memory_is_kept_only_where_the_c_library_takes_large_blocks(largest, kept):
+    found = {}
+
+    def mallopt(parameter, value):
+        if parameter == -3 and value > largest:  # as older releases of glibc do
+            return 0
+        found[parameter] = value
+        return 1
+
+    lab_utils._keep_freed_blocks(SimpleNamespace(mallopt=mallopt))
+    assert found == kept

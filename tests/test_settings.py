@@ -1,12 +1,15 @@
 """What params.yaml, LAB_SET and --set may say, and how a mistake is answered."""
 
 from lab_utils import LabError
+from lab_utils.cli import main
+from lab_utils.run import Run
 from lab_utils.settings import (
     Settings,
     default_name,
     load_params,
     load_settings,
     parse_assignments,
+    resolve,
 )
 import pytest
 
@@ -36,7 +39,7 @@ def test_an_override_of_none_keeps_the_value():
     [
         ({"epoch": 3}, ["'epoch'", "did you mean 'epochs'"]),
         ({"experiment_": 1}, ["experiment_"]),
-        ({"experiment": "smoke"}, ["Unknown setting 'experiment'"]),
+        ({"experiment": "smoke"}, ["Unknown setting 'experiment'", "settings.py lists them"]),
         ({"epochs": 0}, ["epochs=0", "greater than or equal to 1"]),
         ({"epochs": 2.5}, ["epochs=2.5", "integer"]),
         ({"lr": "fast"}, ["lr='fast'", "number"]),
@@ -79,6 +82,24 @@ def test_set_reads_yaml_values_and_scientific_notation():
     values = parse_assignments(["epochs=3", "flip=false", "lr=1e-3"])
     settings = load_settings("quick", **values)
     assert (settings.epochs, settings.flip, settings.lr) == (3, False, 1e-3)
+
+
+def test_a_null_takes_a_setting_away_before_it_is_asked_what_goes_together():
+    assert load_settings("convnet").patience == 10
+    values = parse_assignments(["patience=null", "schedule=plateau", "plateau_patience=20"])
+    assert resolve("convnet", values).patience is None  # a patience of 10 would be too short
+
+
+def test_lab_run_takes_a_null_at_its_word(runs, monkeypatch):
+    seen = []
+
+    def stop(settings, name):
+        seen.append(settings)
+        raise LabError("far enough")
+
+    monkeypatch.setattr(Run, "create", stop)
+    assert main(["run", "convnet", "--set", "patience=null"]) == 2
+    assert seen[0].patience is None
 
 
 @pytest.mark.parametrize("item", ["epochs", "=3", "epochs 3"])
