@@ -88,7 +88,7 @@ def per_class(
     recall = np.array([100 * rows[i]["recall"] for i in order])
     bounds = 100 * np.array([intervals[i] for i in order])
     places = np.arange(len(rows))
-    figure, ax = new_figure(6.4, 0.9 + 0.2 * len(rows))
+    figure, ax = new_figure(HALF[0], 0.9 + 0.2 * len(rows))
     sns.barplot(x=recall, y=places, orient="h", color=BLUE, saturation=1, width=0.7, ax=ax)
     ax.errorbar(
         recall,

@@ -94,7 +94,7 @@ def attacks(rows: Sequence[Mapping[str, Any]], guessing: float) -> LabFigure:
     guessing_line(ax, 100 * guessing, "guessing")
     ax.set_xticks([row["epsilon"] for row in chosen])
     ax.set(ylim=(0, 100), ylabel="accuracy (%)")
-    ax.set_xlim(-0.3, 1.15 * places[-1])  # the label of guessing stands right of the last point
+    ax.set_xlim(-0.3, 1.4 * places[-1])  # the label of guessing stands right of the last point
     ax.set_xlabel("largest change (grey levels of 255)")
     ax.legend(loc="upper right")
     return figure

@@ -142,9 +142,8 @@ def lr_curve(history: Sequence[Row], rates: Sequence[float]) -> LabFigure:
         color=GREEN,
         markersize=3.5,
         clip_on=False,
-        label="at each epoch's first step",
     )
-    above.legend(fontsize=8.5)
+    above.set_title("dots: each epoch's first step", color=GREEN, loc="right")
     epochs, accuracies = _values(history, "epoch"), 100 * np.array(_values(history, "val_accuracy"))
     below.plot(epochs, accuracies, "o-", color=BLUE, markersize=3.5, clip_on=False)
     below.set_ylabel("val. accuracy (%)")
