@@ -104,7 +104,7 @@ def test_the_report_has_siblings_and_committed_results_in_one_table(course, runs
     assert rows["exp1_baseline"]["accuracy"] == pytest.approx(mean(scores))
     half = 4.302653 * stdev(scores) / 3**0.5  # Student's t with two degrees of freedom
     assert rows["exp1_baseline"]["high"] == pytest.approx(mean(scores) + half)
-    text = words(report.build(run), 14, 24)
+    text = words(report.build(run), 12, 24)
     for number in ("72.07%", "78.56%", "620,810", "21.7 MFLOP", "1 min 0 s"):
         assert number in text
     assert "9 of them from the results that come with the lab" in text
@@ -153,7 +153,7 @@ def test_p_values_are_corrected_for_the_pairs_that_are_told(committed):
 
 
 def test_the_course_batches_stand_beside_what_the_same_recipes_reach(course, runs):
-    text = words(report.build(make_run(runs / "quick")), 14, 24)
+    text = words(report.build(make_run(runs / "quick")), 12, 24)
     assert "0.796875 102/128 71.9% \u2013 85.7% 78.9% \u2013 80.5% 72.07%" in text
     assert "exp2_low_lr against exp3_big_batch: +0.13 points over 3 seeds" in text
     assert "Any two of these recipes differ in more than one setting" in text
@@ -171,7 +171,7 @@ def test_grids_and_ablations_are_chosen_by_validation(committed, runs):
     assert (part["setting"], part["base"], part["value"]) == ("flip", "True", False)
     assert part["val_difference"] == pytest.approx(-0.06)
     assert "compared_sensitivity" in drawn
-    text = words(report.build(run), 14, 24)
+    text = words(report.build(run), 12, 24)
     assert "case_study lr 0.003 1 76.30% \u2013 76.00%" in text
     assert "\u22126.00" in text
 
@@ -187,7 +187,7 @@ def test_of_many_recipes_the_best_of_each_experiment_and_the_own_are_shown(commi
 
 
 def test_without_other_runs_one_sentence_says_how_to_get_them(committed, runs):
-    text = words(report.build(make_run(runs / "quick")), 14, 24)
+    text = words(report.build(make_run(runs / "quick")), 12, 20)
     assert "No other tested run on the same data is there to compare with." in text
     assert "lab sweep quick --seeds 3" in text
     assert "not measured" not in text
@@ -198,7 +198,7 @@ def test_without_statsmodels_all_but_the_tests_is_there(course, runs, monkeypatc
         raise LabError("Tests of significance need statsmodels; install the extra.")
 
     monkeypatch.setattr(section, "_holm", broken)
-    text = words(report.build(make_run(runs / "quick")), 14, 24)
+    text = words(report.build(make_run(runs / "quick")), 12, 24)
     assert "The differences are not tested. Tests of significance need statsmodels" in text
     assert "72.07%" in text
 

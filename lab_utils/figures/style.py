@@ -100,5 +100,5 @@ def image_grid(
             ax.imshow(images[index], interpolation="nearest")
             if titles is not None:
                 color = colors[index] if colors is not None else "black"
-                ax.set_title(titles[index], fontsize=7, color=color, pad=2)
+                ax.set_title(titles[index], fontsize=7.5, color=color, pad=2)
     return figure
