@@ -168,12 +168,25 @@ def test_grids_and_ablations_are_chosen_by_validation(committed, runs):
     assert [row["value"] for row in values["sensitivity"]] == [1e-3, 3e-3, 1e-2]
     assert [row["chosen"] for row in values["sensitivity"]] == [False, True, False]
     (part,) = values["ablation"]
-    assert (part["setting"], part["base"], part["value"]) == ("flip", "True", False)
+    assert (part["setting"], part["base"], part["value"]) == ("flip", True, False)
     assert part["val_difference"] == pytest.approx(-0.06)
     assert "compared_sensitivity" in drawn
     text = words(report.build(run), 14, 24)
     assert "case_study lr 0.003 1 76.30% \u2013 76.00%" in text
-    assert "\u22126.00" in text
+    assert "case_study flip yes no 1 \u22126.00 70.00%" in text
+
+
+def test_a_run_outside_a_grid_does_not_hide_what_the_grid_shows(committed):
+    for lr in (1e-3, 3e-3):
+        for size in (64, 128):
+            fabricate(committed, "quick", 0.7 + lr, name=f"{lr}-{size}", lr=lr, batch_size=size)
+    fabricate(committed, "quick", 0.9, name="long", lr=3e-3, batch_size=128, epochs=20, flip=False)
+    rows = section.varied(group(gather(committed)))
+    assert [(row["setting"], row["value"]) for row in rows] == [
+        ("batch_size", 64), ("batch_size", 128), ("lr", 1e-3), ("lr", 3e-3),
+    ]  # fmt: skip
+    assert rows[2]["val_difference"] == pytest.approx(-0.002)
+    assert rows[3]["chosen"] and rows[3]["val_difference"] == 0
 
 
 def test_of_many_recipes_the_best_of_each_experiment_and_the_own_are_shown(committed, runs):

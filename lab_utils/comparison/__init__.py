@@ -13,9 +13,7 @@ does (sensitivity, ablation); ``sentences`` has the words.
 from lab_utils.comparison.effects import Effect, ablation, sensitivity
 from lab_utils.comparison.groups import (
     Group,
-    beside,
     check_same_data,
-    experiments,
     group,
     named,
     rows,
@@ -33,10 +31,8 @@ __all__ = [
     "Pair",
     "Result",
     "ablation",
-    "beside",
     "check_same_data",
     "compare",
-    "experiments",
     "find",
     "group",
     "load",

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from lab_utils import LabError
-from lab_utils.comparison.effects import Effect, ablation, sensitivity
+from lab_utils.comparison.effects import Effect, _around, ablation
 from lab_utils.comparison.gather import around
 from lab_utils.comparison.groups import Group, check_same_data, group, rows
 from lab_utils.comparison.results import results_dir
@@ -20,7 +20,7 @@ from lab_utils.comparison.significance import Pair, _holm, _pair, compare
 from lab_utils.run import Run
 
 COURSE = ("exp1_baseline", "exp2_low_lr", "exp3_big_batch")
-SHAPE = ("lr", "batch_size", "model")  # what sensitivity is asked for; the rest is ablation
+SHAPE = ("lr", "batch_size", "epochs", "model")  # sensitivity to these; the rest is ablation
 _MOST = 12
 
 
@@ -47,7 +47,6 @@ def section(run: Run) -> tuple[dict[str, Any], dict[str, Drawing]]:
     groups = group(results)
     own = next(g for g in groups if any(r.folder == run.path for r in g.results))
     shown = heads(groups, own)
-    shape = [_plain(effect) for effect in sensitivity(groups) if effect.setting in SHAPE]
     parts = [_plain(effect) for effect in ablation(groups) if effect.setting not in SHAPE]
     course = {name: found for name in COURSE if (found := _of(name, groups))}
     values = {
@@ -61,7 +60,7 @@ def section(run: Run) -> tuple[dict[str, Any], dict[str, Drawing]]:
         "apart": apart,
         "course": {name: rows([g])[0] for name, g in course.items()},
         "confounded": _confounded(list(course.values())),
-        "sensitivity": shape,
+        "sensitivity": varied(groups),
         "ablation": parts,
     }
     try:
@@ -127,18 +126,40 @@ def drawings(groups: Sequence[Group], own: Group | None = None) -> dict[str, Dra
         f"Three scatter plots of {len(shown)} recipes, accuracy against cost on a logarithmic "
         f"scale; against training time the front is made of {best}.",
     )
-    varied = [_plain(effect) for effect in sensitivity(groups) if effect.setting in SHAPE]
-    if varied:
-        names = ", ".join(dict.fromkeys(effect["setting"] for effect in varied))
-        low, high = (f(varied, key=lambda effect: effect["val_accuracy"]) for f in (min, max))
+    if lines := varied(groups):
+        names = ", ".join(dict.fromkeys(row["setting"] for row in lines))
+        low, high = (f(lines, key=lambda row: row["val_accuracy"]) for f in (min, max))
         found["compared_sensitivity"] = Drawing(
-            figures.sensitivity(varied),
+            figures.sensitivity(lines),
             "Validation accuracy where one setting alone was varied: the mean, a dash for each "
-            "seed, and the chosen value filled.",
+            "seed, and the best value filled.",
             f"Mean validation accuracy by {names}, from {low['val_accuracy']:.1%} with "
             f"{low['setting']}={low['value']} to {high['val_accuracy']:.1%} with "
             f"{high['setting']}={high['value']}.",
         )
+    return found
+
+
+def varied(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """Sensitivity to the settings of ``SHAPE``: a row for each value tried, all else kept.
+
+    Of each experiment around the recipe that most of these settings were varied from; of several,
+    as in a full grid, around the best by validation accuracy. ``chosen`` is the best value.
+    """
+    found = []
+    for name in dict.fromkeys(g.experiment for g in groups):
+        members = [g for g in groups if g.experiment == name]
+        near = {g: [e for e in _around(g, members) if e.setting in SHAPE] for g in members}
+        base = max(members, key=lambda g: (len({e.setting for e in near[g]}), g.val_accuracy))
+        for setting in dict.fromkeys(effect.setting for effect in near[base]):
+            lines = [_plain(effect) for effect in near[base] if effect.setting == setting]
+            best = max(lines, key=lambda line: line["val_accuracy"])
+            found += [
+                line
+                | {"chosen": line is best}
+                | {"val_difference": line["val_accuracy"] - best["val_accuracy"]}
+                for line in lines
+            ]
     return found
 
 
@@ -174,13 +195,15 @@ def _row(pair: Pair, reference: Group) -> dict[str, Any]:
 
 
 def _plain(effect: Effect) -> dict[str, Any]:
-    value = effect.value
+    value, base = (
+        value if isinstance(value, int | float | str) else str(value)
+        for value in (effect.value, effect.base.recipe[effect.setting])
+    )
     return {
         "experiment": effect.group.experiment,
         "setting": effect.setting,
-        "value": value if isinstance(value, int | float | str) else str(value),
-        "base": str(effect.base.recipe[effect.setting]),
-        "chosen": effect.chosen,
+        "value": value,
+        "base": base,
         "seeds": len(effect.group.results),
         "val_accuracies": [r.val_accuracy for r in effect.group.results],
         "val_accuracy": effect.group.val_accuracy,
