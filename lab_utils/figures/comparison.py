@@ -199,20 +199,9 @@ def sensitivity(effects: Sequence[Mapping[str, Any]]) -> LabFigure:
     for ax, setting in zip(axes.flat, settings, strict=True):
         mine = [effect for effect in effects if effect["setting"] == setting]
         values = [str(value) for value in sorted({e["value"] for e in mine}, key=_order)]
-        for label, (color, marker, line) in looks.items():
-            own = [effect for effect in mine if effect["experiment"] == label]
-            if own:
-                places = [values.index(str(effect["value"])) for effect in own]
-                means = [100 * np.mean(effect["val_accuracies"]) for effect in own]
-                joined = line if all(isinstance(e["value"], int | float) for e in own) else "none"
-                (handles[label],) = ax.plot(
-                    places, means, joined, color=color, marker=marker, markerfacecolor="white"
-                )
-                for place, mean, effect in zip(places, means, own, strict=True):
-                    scores = [100 * score for score in effect["val_accuracies"]]
-                    ax.plot([place] * len(scores), scores, "_", color=color, markersize=9)
-                    if effect["chosen"]:
-                        ax.plot(place, mean, marker, color=color)
+        for label, look in looks.items():
+            if own := [effect for effect in mine if effect["experiment"] == label]:
+                handles[label] = _tried(ax, own, values, *look)
         ax.set_xticks(range(len(values)), values)
         ax.set_xlim(-0.5, len(values) - 0.5)
         if max(map(len, values)) > 40 / len(values) / len(settings):
@@ -225,3 +214,26 @@ def sensitivity(effects: Sequence[Mapping[str, Any]]) -> LabFigure:
     figure.set_figheight(figure.get_figheight() + 0.025 * turned)
     _legend(figure, handles)
     return figure
+
+
+def _tried(
+    ax: Axes,
+    own: Sequence[Mapping[str, Any]],
+    values: list[str],
+    color: str,
+    marker: str,
+    line: str,
+) -> Any:
+    """What one experiment tried of a setting; the line of its means."""
+    places = [values.index(str(effect["value"])) for effect in own]
+    means = [100 * np.mean(effect["val_accuracies"]) for effect in own]
+    joined = line if all(isinstance(e["value"], int | float) for e in own) else "none"
+    (handle,) = ax.plot(
+        places, means, ls=joined, color=color, marker=marker, markerfacecolor="white"
+    )  # fmt: skip
+    for place, mean, effect in zip(places, means, own, strict=True):
+        scores = [100 * score for score in effect["val_accuracies"]]
+        ax.plot([place] * len(scores), scores, "_", color=color, markersize=9)
+        if effect["chosen"]:
+            ax.plot(place, mean, marker, color=color)
+    return handle
