@@ -149,4 +149,4 @@ def test_the_folds_say_how_much_is_held_out():
     assert settings.val_fraction == 1 / 5
     assert load_settings("quick", val_fraction=0.3).val_fraction == 0.3
     assert Settings(**settings.model_dump()) == settings  # as it comes back from settings.yaml
-    assert default_name(settings) != default_name(load_settings("quick", folds=5, fold=3))
+    assert default_name(settings) == "quick-folds=5-fold=4"
