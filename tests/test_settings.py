@@ -64,6 +64,7 @@ def test_an_override_of_none_keeps_the_value():
         ({"schedule": "plateau", "plateau_patience": 3, "patience": 4}, ["set patience=5 or more"]),
         ({"pretrained": True, "model": "convnet"}, ["pretrained=true needs model=resnet18"]),
         ({"cutmix": 1, "batch_size": 1}, ["set batch_size to 2"]),
+        ({"compile": True, "accumulate": 2}, ["compile=true", "set accumulate=1"]),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_mend(overrides, words):
