@@ -38,7 +38,7 @@ def sentence(pair: Pair) -> str:
         )
         return f"{start} {_models(pair.mcnemar)}".strip()
     if not pair.mcnemar:
-        return f"{start}, not tested: the runs share no seed and no test images."
+        return f"{start}, not tested: no two runs have predictions of the same images."
     if len(pair.mcnemar) > 1:
         start += f" with each of {n} seeds, which leaves no spread to test."
         return f"{start} {_models(pair.mcnemar)}"
