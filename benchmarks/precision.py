@@ -39,7 +39,8 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
         [sum(side) / arguments.seeds for side in zip(*values, strict=True)]
         for values in (accuracies, seconds)
     )
-    within = "within noise" if low <= 0 <= high else "a real difference"
+    # Where no seed differs at all there is no interval: neither end is a number.
+    within = "a real difference" if low > 0 or high < 0 else "within noise"
     difference = f"{ours - theirs:+.2f} points, 95% [{low:+.2f}, {high:+.2f}], {within}"
     rows.append(Row(f"mean: {difference}", ours, theirs, ours / theirs, arguments.seeds))
     what = f"{arguments.experiment}, mean seconds"

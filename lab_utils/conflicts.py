@@ -47,5 +47,10 @@ def conflict(s: "Settings") -> str | None:
             (s.mixup or s.cutmix) and s.batch_size == 1,
             "mixup and cutmix mix the images of a batch; set batch_size to 2 or more.",
         ),
+        (  # https://github.com/pytorch/pytorch/issues/169545
+            s.compile and s.accumulate > 1,
+            "compile=true lets each batch overwrite the gradients of the one before, and cannot "
+            "add them up; set accumulate=1.",
+        ),
     ]
     return next((sentence for wrong, sentence in problems if wrong), None)

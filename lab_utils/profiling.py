@@ -14,7 +14,7 @@ import time
 
 from lab_utils.data import Dataset, Split
 from lab_utils.hardware import Machine, synchronize
-from lab_utils.optim import make_optimizer, make_schedule
+from lab_utils.optim import make_optimizer
 from lab_utils.settings import Settings
 from lab_utils.summary import layer_table
 from lab_utils.training import new_model, train_epoch, training_batches
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.profiler_util import FunctionEvent
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ConstantLR, LRScheduler
+from torch.optim.lr_scheduler import ConstantLR
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -75,8 +75,7 @@ def course_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepP
     images = _PilImages(dataset.train, transform)
     loader = DataLoader(images, batch_size=settings.batch_size, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    schedule = ConstantLR(optimizer, factor=1.0)
-    return _profile(model, loader, optimizer, schedule, plain, settings, size)
+    return _profile(model, loader, optimizer, plain, settings, size)
 
 
 def lab_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepProfile:
@@ -84,9 +83,8 @@ def lab_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepProf
     model = new_model(settings, dataset).to(machine.device, memory_format=torch.channels_last)
     batches = training_batches(settings, dataset, machine.device)
     optimizer = make_optimizer(settings, model)
-    schedule = make_schedule(settings, optimizer, len(batches))
     size = dataset.train.images.shape[-1]
-    return _profile(model, batches, optimizer, schedule, machine, settings, size)
+    return _profile(model, batches, optimizer, machine, settings, size)
 
 
 def training_flops(model: nn.Module, image_size: int = 32) -> int:
@@ -155,13 +153,14 @@ def _profile(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
     optimizer: Optimizer,
-    schedule: LRScheduler,
     machine: Machine,
     settings: Settings,
     size: int,
 ) -> StepProfile:
     """Warm up, time some steps, take as many again under the profiler: about a second in all."""
     endless = _whole_batches(batches, settings.batch_size, machine.device)
+    # Not the settings': a short training may have fewer steps than are taken here.
+    schedule = ConstantLR(optimizer, factor=1.0)
 
     def seconds_of(steps: int) -> float:
         start = time.perf_counter()

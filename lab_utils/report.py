@@ -44,8 +44,8 @@ def build(run: Run, output: Path | None = None) -> Path:
     """Write the report of ``run`` to ``output`` (default ``report.pdf`` in the run); return it.
 
     A run whose later steps are missing gets a report that says so. The same run, with the same
-    runs beside it, gives the same bytes. Raises LabError where no step has finished, or a file,
-    figure or reference is missing.
+    runs beside it and in ``report/results``, gives the same bytes. Raises LabError where no step
+    has finished, or a file, figure or reference is missing.
     """
     manifest = run.manifest
     done = [step for step in STEPS if manifest.get(step, {}).get("status") == "done"]

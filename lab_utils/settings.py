@@ -232,9 +232,10 @@ def default_name(settings: Settings) -> str:
     params = load_params()
     values = params["defaults"] | (params["experiments"][settings.experiment] or {})
     base = Settings(experiment=settings.experiment, **values)
+    follows = ("title", "val_fraction") if settings.folds else ("title",)
     changed = [
         f"{key}={value}"
         for key, value in settings
-        if value != getattr(base, key) and key != "title"
+        if value != getattr(base, key) and key not in follows
     ]
     return re.sub(r"[^\w.=+-]", "_", "-".join([settings.experiment, *changed]))[:120]

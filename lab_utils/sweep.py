@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from lab_utils import LabError
-from lab_utils.run import Run
+from lab_utils.run import Run, runs_dir
 from lab_utils.runner import execute
 from lab_utils.settings import Settings, default_name, load_params, parse_assignments, resolve
 import yaml
@@ -94,8 +94,12 @@ def sweep(settings: Sequence[Settings], say: Callable[[str], None] = print) -> O
     """Execute the runs of ``plan``; ``say`` gets lines about the progress and the time left.
 
     What is finished is skipped, what was stopped goes on; a run that fails is noted and the next
-    begins. Raises LabError, before anything is trained, where a run's folder holds other settings.
+    begins. Raises LabError, before anything is trained, where a run's folder holds other settings,
+    or where this machine or the network cannot do what the settings ask for.
     """
+    for one in settings:
+        if _pending(Run(runs_dir() / default_name(one), one)):
+            _try(one)
     runs = [Run.create(one) for one in settings]
     outcome = Outcome(skipped=[run for run in runs if not _pending(run)])
     if outcome.skipped:
@@ -139,6 +143,19 @@ def seconds_left(todo: Sequence[Run], took: Sequence[tuple[Settings, float]]) ->
         return settings.epochs * mean(per_epoch or [s / known.epochs for known, s in took])
 
     return sum(estimate(run.settings) for run in todo)
+
+
+def _try(settings: Settings) -> None:
+    """LabError where the device, the precision or the network of ``settings`` cannot be had."""
+    from lab_utils import hardware, models  # loads torch
+    from lab_utils.checkpoints import model_options
+    from lab_utils.models.resnet18 import load_imagenet
+
+    hardware.choose(settings)
+    size = settings.image_size if settings.data == "folder" else 32
+    model = models.build(settings.model, image_size=size, **model_options(settings))
+    if settings.pretrained:
+        load_imagenet(model)
 
 
 def _left(seconds: float | None) -> str:

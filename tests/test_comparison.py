@@ -207,6 +207,13 @@ def test_runs_that_share_no_seed_are_compared_as_models_only(runs):
     assert "seeds 2 and 0" in sentence(pair)
 
 
+def test_one_seed_without_predictions_is_not_said_to_be_another_seed(runs):
+    make_run("quick", 700)
+    make_run("case_study", 760).file("predictions.npz").unlink()
+    (pair,) = compare(group(find("quick", "case_study")))
+    assert sentence(pair).endswith("not tested: no two runs have predictions of the same images.")
+
+
 def test_the_courses_accuracy_is_that_of_one_batch():
     found = one_batch(0.796875, 128)
     assert (found["correct"], found["images"]) == (102, 128)

@@ -5,8 +5,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from lab_utils import LabError, report
+from lab_utils.comparison import compare, group, overview, section, significance
 from lab_utils.comparison import gather as gathering
-from lab_utils.comparison import group, section
 from lab_utils.comparison.gather import gather, largest
 from lab_utils.evaluation import wilson_interval
 from lab_utils.figures import comparison as figures
@@ -135,7 +135,7 @@ def test_a_difference_is_that_of_the_other_recipe_from_the_reference(committed):
         fabricate(committed, "sprint", 0.81 + 0.0012 * seed, seed, epochs=2)
     sprint, quick = group(gather(committed))
     for reference, other, sign in ((sprint, quick, -1), (quick, sprint, 1)):
-        (pair,) = section.against(reference, [sprint, quick])
+        (pair,) = compare([sprint, quick], reference)
         row = section._row(pair, reference)
         assert (row["label"], row["distinguishable"]) == (other.label, True)
         assert row["difference"] == pytest.approx(sign * 0.0102)
@@ -148,7 +148,7 @@ def test_p_values_are_corrected_for_the_pairs_that_are_told(committed):
             luck = 0.001 * ((seed + 1) * (i + 1) ** 2 % 7)
             fabricate(committed, name, 0.8 - 0.02 * i + luck, seed)
     groups = group(gather(committed))
-    for pair in section.against(groups[0], groups):
+    for pair in compare(groups, groups[0]):
         assert pair.p_value <= pair.p_adjusted <= 4 * pair.p_value + 1e-12
 
 
@@ -168,12 +168,25 @@ def test_grids_and_ablations_are_chosen_by_validation(committed, runs):
     assert [row["value"] for row in values["sensitivity"]] == [1e-3, 3e-3, 1e-2]
     assert [row["chosen"] for row in values["sensitivity"]] == [False, True, False]
     (part,) = values["ablation"]
-    assert (part["setting"], part["base"], part["value"]) == ("flip", "True", False)
+    assert (part["setting"], part["base"], part["value"]) == ("flip", True, False)
     assert part["val_difference"] == pytest.approx(-0.06)
     assert "compared_sensitivity" in drawn
     text = words(report.build(run), 12, 24)
     assert "case_study lr 0.003 1 76.30% \u2013 76.00%" in text
-    assert "\u22126.00" in text
+    assert "case_study flip yes no 1 \u22126.00 70.00%" in text
+
+
+def test_a_run_outside_a_grid_does_not_hide_what_the_grid_shows(committed):
+    for lr in (1e-3, 3e-3):
+        for size in (64, 128):
+            fabricate(committed, "quick", 0.7 + lr, name=f"{lr}-{size}", lr=lr, batch_size=size)
+    fabricate(committed, "quick", 0.9, name="long", lr=3e-3, batch_size=128, epochs=20, flip=False)
+    rows = overview.varied(group(gather(committed)))
+    assert [(row["setting"], row["value"]) for row in rows] == [
+        ("batch_size", 64), ("batch_size", 128), ("lr", 1e-3), ("lr", 3e-3),
+    ]  # fmt: skip
+    assert rows[2]["val_difference"] == pytest.approx(-0.002)
+    assert rows[3]["chosen"] and rows[3]["val_difference"] == 0
 
 
 def test_of_many_recipes_the_best_of_each_experiment_and_the_own_are_shown(committed, runs):
@@ -197,7 +210,7 @@ def test_without_statsmodels_all_but_the_tests_is_there(course, runs, monkeypatc
     def broken(*_):
         raise LabError("Tests of significance need statsmodels; install the extra.")
 
-    monkeypatch.setattr(section, "_holm", broken)
+    monkeypatch.setattr(significance, "_holm", broken)
     text = words(report.build(make_run(runs / "quick")), 12, 24)
     assert "The differences are not tested. Tests of significance need statsmodels" in text
     assert "72.07%" in text
@@ -240,6 +253,19 @@ def test_the_figures_hold_every_recipe_and_nothing_is_cut_off(count, recwarn):
         texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
         assert texts == shown
     assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_a_line_joins_numbers_and_not_names():
+    effects = [
+        {"experiment": "quick", "setting": setting, "value": value, "chosen": False,
+         "val_accuracies": [0.7]}
+        for setting, values in (("lr", (0.1, 0.01)), ("model", ("simplecnn", "resnet20")))
+        for value in values
+    ]  # fmt: skip
+    numbers, names = figures.sensitivity(effects).axes
+    assert numbers.lines[0].get_linestyle() == "-"
+    assert [text.get_text() for text in numbers.get_xticklabels()] == ["0.01", "0.1"]
+    assert {line.get_linestyle() for line in names.lines} == {"None"}
 
 
 def test_the_pareto_front_holds_what_nothing_cheaper_equals():

@@ -14,7 +14,9 @@ from torch.autograd import DeviceType
 
 @pytest.fixture
 def settings():
-    return Settings(experiment="t", data="shapes", device="cpu", batch_size=16, epochs=1)
+    # Three steps in all: fewer than a profile takes, and one-cycle refuses a fourth.
+    recipe = {"batch_size": 16, "epochs": 1, "schedule": "one_cycle"}
+    return Settings(experiment="t", data="shapes", device="cpu", **recipe)
 
 
 @pytest.fixture(scope="module")

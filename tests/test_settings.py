@@ -64,6 +64,7 @@ def test_an_override_of_none_keeps_the_value():
         ({"schedule": "plateau", "plateau_patience": 3, "patience": 4}, ["set patience=5 or more"]),
         ({"pretrained": True, "model": "convnet"}, ["pretrained=true needs model=resnet18"]),
         ({"cutmix": 1, "batch_size": 1}, ["set batch_size to 2"]),
+        ({"compile": True, "accumulate": 2}, ["compile=true", "set accumulate=1"]),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_mend(overrides, words):
@@ -149,4 +150,4 @@ def test_the_folds_say_how_much_is_held_out():
     assert settings.val_fraction == 1 / 5
     assert load_settings("quick", val_fraction=0.3).val_fraction == 0.3
     assert Settings(**settings.model_dump()) == settings  # as it comes back from settings.yaml
-    assert default_name(settings) != default_name(load_settings("quick", folds=5, fold=3))
+    assert default_name(settings) == "quick-folds=5-fold=4"

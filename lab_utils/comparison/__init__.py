@@ -7,15 +7,14 @@
 
 ``results`` loads from run folders and from the committed ``report/results``; ``groups`` has means
 and intervals; ``significance`` has McNemar's and the paired test; ``effects`` has what one setting
-does (sensitivity, ablation); ``sentences`` has the words.
+does (sensitivity, ablation); ``sentences`` has the words. For the report and notebook 07 ``gather``
+finds the runs, ``overview`` chooses what is shown, ``drawings`` draws it, ``section`` has it all.
 """
 
 from lab_utils.comparison.effects import Effect, ablation, sensitivity
 from lab_utils.comparison.groups import (
     Group,
-    beside,
     check_same_data,
-    experiments,
     group,
     named,
     rows,
@@ -33,10 +32,8 @@ __all__ = [
     "Pair",
     "Result",
     "ablation",
-    "beside",
     "check_same_data",
     "compare",
-    "experiments",
     "find",
     "group",
     "load",

@@ -11,9 +11,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from lab_utils import LabError
-from lab_utils.comparison.results import Result, find, finished, load
+from lab_utils.comparison.results import Result, find
 from lab_utils.files import write_atomic
-from lab_utils.run import Run, runs_dir
 from lab_utils.tables import Table
 
 
@@ -171,30 +170,6 @@ def write_csv(path: Path, groups: Iterable[Group]) -> None:
     writer.writeheader()
     writer.writerows(found)
     write_atomic(path, lambda file: file.write_text(text.getvalue(), encoding="utf-8"))
-
-
-def beside(run: Run) -> list[Result]:
-    """``run`` and the finished runs in the folder of runs that used the same data, ``run`` first.
-
-    Those that are damaged have no figures to compare with and are left out.
-    """
-    own = load(run.path)
-    results = [own]
-    for folder in finished(runs_dir()) if run.path.parent == runs_dir() else []:
-        try:
-            other = load(folder)
-        except LabError:
-            continue
-        if folder != run.path and other.fingerprint == own.fingerprint:
-            results.append(other)
-    return results
-
-
-def experiments(run: Run) -> list[dict[str, Any]]:
-    """``rows`` of ``run`` and the runs beside it, each with ``this``: whether ``run`` is in it."""
-    groups = group(beside(run))
-    mine = [any(r.folder == run.path for r in g.results) for g in groups]
-    return [row | {"this": this} for row, this in zip(rows(groups), mine, strict=True)]
 
 
 def named(*words: str) -> list[Group]:

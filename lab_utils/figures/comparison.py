@@ -70,7 +70,7 @@ def curves(histories: Mapping[str, Sequence[Sequence[float]]]) -> LabFigure:
     ``histories`` has, of each recipe, a list of accuracies (fractions of 1) for each seed. Where
     early stopping made them differ in length, the curve ends with the shortest.
     """
-    figure, ax = new_figure(6.4, 3.3)
+    figure, ax = new_figure(6.4, 2.9)
     looks, handles = _looks(list(histories)), {}
     lengths = [min(map(len, seeds)) for seeds in histories.values()]
     for (label, seeds), length in zip(histories.items(), lengths, strict=True):
@@ -115,7 +115,7 @@ def pareto(rows: Sequence[Mapping[str, Any]]) -> LabFigure:
     ``rows`` are those of ``lab_utils.comparison.rows`` with a ``label``. A cost that is None is
     left out of its panel.
     """
-    figure, axes = new_figure(7.6, 2.7, 1, 3, sharey=True)
+    figure, axes = new_figure(7.6, 2.5, 1, 3, sharey=True)
     looks, handles = _looks([row["label"] for row in rows]), {}
     for ax, (key, name, scale) in zip(axes, _COSTS, strict=True):
         known = [row for row in rows if row[key] is not None]
@@ -187,38 +187,53 @@ def sensitivity(effects: Sequence[Mapping[str, Any]]) -> LabFigure:
     """
     settings = list(dict.fromkeys(effect["setting"] for effect in effects))
     figure, axes = new_figure(
-        max(3.6, min(7.6, 3.0 * len(settings))), 2.7, 1, max(1, len(settings)), squeeze=False,
+        max(3.6, min(7.6, 3.0 * len(settings))), 2.3, 1, max(1, len(settings)), squeeze=False,
         sharey=True,
     )  # fmt: skip
     looks = _looks(list(dict.fromkeys(effect["experiment"] for effect in effects)))
     handles: dict[str, Any] = {}
+    turned = 0  # the letters of the longest value that does not fit upright
     if not effects:
         _nothing(axes[0, 0], "no setting was varied")
         return figure
     for ax, setting in zip(axes.flat, settings, strict=True):
         mine = [effect for effect in effects if effect["setting"] == setting]
         values = [str(value) for value in sorted({e["value"] for e in mine}, key=_order)]
-        for label, (color, marker, line) in looks.items():
-            own = [effect for effect in mine if effect["experiment"] == label]
-            if own:
-                places = [values.index(str(effect["value"])) for effect in own]
-                means = [100 * np.mean(effect["val_accuracies"]) for effect in own]
-                joined = line if all(isinstance(e["value"], int | float) for e in own) else "none"
-                (handles[label],) = ax.plot(
-                    places, means, joined, color=color, marker=marker, markerfacecolor="white"
-                )
-                for place, mean, effect in zip(places, means, own, strict=True):
-                    scores = [100 * score for score in effect["val_accuracies"]]
-                    ax.plot([place] * len(scores), scores, "_", color=color, markersize=9)
-                    if effect["chosen"]:
-                        ax.plot(place, mean, marker, color=color)
+        for label, look in looks.items():
+            if own := [effect for effect in mine if effect["experiment"] == label]:
+                handles[label] = _tried(ax, own, values, *look)
         ax.set_xticks(range(len(values)), values)
         ax.set_xlim(-0.5, len(values) - 0.5)
         if max(map(len, values)) > 40 / len(values) / len(settings):
             ax.tick_params(axis="x", rotation=20)
+            turned = max(turned, *map(len, values))
             for label in ax.get_xticklabels():
                 label.set(ha="right", rotation_mode="anchor")
         ax.set_xlabel(setting)
     axes[0, 0].set_ylabel("validation accuracy (%)")
+    figure.set_figheight(figure.get_figheight() + 0.025 * turned)
     _legend(figure, handles)
     return figure
+
+
+def _tried(
+    ax: Axes,
+    own: Sequence[Mapping[str, Any]],
+    values: list[str],
+    color: str,
+    marker: str,
+    line: str,
+) -> Any:
+    """What one experiment tried of a setting; the line of its means."""
+    places = [values.index(str(effect["value"])) for effect in own]
+    means = [100 * np.mean(effect["val_accuracies"]) for effect in own]
+    joined = line if all(isinstance(e["value"], int | float) for e in own) else "none"
+    (handle,) = ax.plot(
+        places, means, ls=joined, color=color, marker=marker, markerfacecolor="white"
+    )  # fmt: skip
+    for place, mean, effect in zip(places, means, own, strict=True):
+        scores = [100 * score for score in effect["val_accuracies"]]
+        ax.plot([place] * len(scores), scores, "_", color=color, markersize=9)
+        if effect["chosen"]:
+            ax.plot(place, mean, marker, color=color)
+    return handle
