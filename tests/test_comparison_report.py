@@ -5,8 +5,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from lab_utils import LabError, report
+from lab_utils.comparison import compare, group, overview, section, significance
 from lab_utils.comparison import gather as gathering
-from lab_utils.comparison import group, overview, section
 from lab_utils.comparison.gather import gather, largest
 from lab_utils.evaluation import wilson_interval
 from lab_utils.figures import comparison as figures
@@ -135,7 +135,7 @@ def test_a_difference_is_that_of_the_other_recipe_from_the_reference(committed):
         fabricate(committed, "sprint", 0.81 + 0.0012 * seed, seed, epochs=2)
     sprint, quick = group(gather(committed))
     for reference, other, sign in ((sprint, quick, -1), (quick, sprint, 1)):
-        (pair,) = overview.against(reference, [sprint, quick])
+        (pair,) = compare([sprint, quick], reference)
         row = section._row(pair, reference)
         assert (row["label"], row["distinguishable"]) == (other.label, True)
         assert row["difference"] == pytest.approx(sign * 0.0102)
@@ -148,7 +148,7 @@ def test_p_values_are_corrected_for_the_pairs_that_are_told(committed):
             luck = 0.001 * ((seed + 1) * (i + 1) ** 2 % 7)
             fabricate(committed, name, 0.8 - 0.02 * i + luck, seed)
     groups = group(gather(committed))
-    for pair in overview.against(groups[0], groups):
+    for pair in compare(groups, groups[0]):
         assert pair.p_value <= pair.p_adjusted <= 4 * pair.p_value + 1e-12
 
 
@@ -210,7 +210,7 @@ def test_without_statsmodels_all_but_the_tests_is_there(course, runs, monkeypatc
     def broken(*_):
         raise LabError("Tests of significance need statsmodels; install the extra.")
 
-    monkeypatch.setattr(overview, "_holm", broken)
+    monkeypatch.setattr(significance, "_holm", broken)
     text = words(report.build(make_run(runs / "quick")), 14, 24)
     assert "The differences are not tested. Tests of significance need statsmodels" in text
     assert "72.07%" in text

@@ -45,7 +45,7 @@ def sensitivity(groups: Sequence[Group]) -> list[Effect]:
     effects = []
     for members in _by_experiment(groups):
         best = max(members, key=lambda g: g.val_accuracy)
-        effects += _around(best, members)
+        effects += around(best, members)
     return effects
 
 
@@ -58,7 +58,7 @@ def ablation(groups: Sequence[Group]) -> list[Effect]:
     effects = []
     for members in _by_experiment(groups):
         full = min(members, key=lambda g: (-_neighbours(g, members), len(g.results[0].name)))
-        parts = [effect for effect in _around(full, members) if not effect.chosen]
+        parts = [effect for effect in around(full, members) if not effect.chosen]
         effects += sorted(parts, key=lambda effect: effect.val_difference)
     return effects
 
@@ -69,10 +69,10 @@ def _by_experiment(groups: Sequence[Group]) -> list[list[Group]]:
 
 
 def _neighbours(base: Group, members: Sequence[Group]) -> int:
-    return sum(not effect.chosen for effect in _around(base, members))
+    return sum(not effect.chosen for effect in around(base, members))
 
 
-def _around(base: Group, members: Sequence[Group]) -> list[Effect]:
+def around(base: Group, members: Sequence[Group]) -> list[Effect]:
     """``base`` and its neighbours, those that differ in one setting, setting by setting."""
     near: dict[str, list[Group]] = {}
     for other in members:

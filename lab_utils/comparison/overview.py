@@ -1,16 +1,14 @@
-"""What of many recipes is shown, tested and drawn: the part that the report and notebook 07 share.
+"""What of many recipes is shown and drawn: the part that the report and notebook 07 share.
 
 With more than twelve recipes, tables and figures hold the best of each experiment, so that they can
 be read; the variants of a grid are in what ``varied`` and ``ablation`` give.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from lab_utils.comparison.effects import Effect, _around
-from lab_utils.comparison.groups import Group, check_same_data
-from lab_utils.comparison.significance import Pair, _holm, _pair
+from lab_utils.comparison.effects import Effect, around
+from lab_utils.comparison.groups import Group
 
 SHAPE = ("lr", "batch_size", "epochs", "model")  # sensitivity to these; the rest is ablation
 _MOST = 12
@@ -24,21 +22,6 @@ def heads(groups: Sequence[Group], own: Group | None = None) -> list[Group]:
     return [g for g in groups if g is own or g in best.values()]
 
 
-def against(reference: Group, groups: Sequence[Group]) -> list[Pair]:
-    """Each of the other ``groups`` tested against ``reference``, highest accuracy first.
-
-    p-values are corrected for these pairs alone: all pairs of ten recipes are 45, and with three
-    seeds hardly any difference survives so many questions.
-    Raises LabError where the groups used different data, or statsmodels is missing.
-    """
-    check_same_data([result for g in groups for result in g.results])
-    ordered = sorted((g for g in groups if g is not reference), key=lambda g: -g.accuracy)
-    pairs = [_pair(*sorted((reference, g), key=lambda g: -g.accuracy)) for g in ordered]
-    pairs = _holm(pairs, lambda pair: pair.p_value)
-    tests = iter(_holm([t for p in pairs for t in p.mcnemar], lambda test: test.p_value))
-    return [replace(p, mcnemar=tuple(next(tests) for _ in p.mcnemar)) for p in pairs]
-
-
 def varied(groups: Sequence[Group]) -> list[dict[str, Any]]:
     """Sensitivity to the settings of ``SHAPE``: a row for each value tried, all else kept.
 
@@ -48,7 +31,7 @@ def varied(groups: Sequence[Group]) -> list[dict[str, Any]]:
     found = []
     for name in dict.fromkeys(g.experiment for g in groups):
         members = [g for g in groups if g.experiment == name]
-        near = {g: [e for e in _around(g, members) if e.setting in SHAPE] for g in members}
+        near = {g: [e for e in around(g, members) if e.setting in SHAPE] for g in members}
         base = max(members, key=lambda g: (len({e.setting for e in near[g]}), g.val_accuracy))
         for setting in dict.fromkeys(effect.setting for effect in near[base]):
             lines = [plain(effect) for effect in near[base] if effect.setting == setting]

@@ -9,7 +9,7 @@ from lab_utils.comparison.drawings import Drawing, drawings
 from lab_utils.comparison.effects import ablation
 from lab_utils.comparison.gather import around
 from lab_utils.comparison.groups import Group, group, rows
-from lab_utils.comparison.overview import SHAPE, against, heads, plain, varied
+from lab_utils.comparison.overview import SHAPE, heads, plain, varied
 from lab_utils.comparison.results import results_dir
 from lab_utils.comparison.sentences import sentence
 from lab_utils.comparison.significance import Pair, compare
@@ -54,7 +54,7 @@ def section(run: Run) -> tuple[dict[str, Any], dict[str, Drawing]]:
 def _tested(shown: Sequence[Group], own: Group) -> dict[str, Any]:
     """The tests against the recipe with the best validation accuracy, as a table and in words."""
     reference = max(shown, key=lambda g: g.val_accuracy)
-    pairs = against(reference, shown)
+    pairs = compare(shown, reference)
     told = [p for p in pairs if own in (p.a, p.b)] if own is not reference else []
     return {
         "reference": reference.label,

@@ -8,23 +8,18 @@ from lab_utils.comparison.groups import Group
 from lab_utils.comparison.significance import McNemar, Pair
 
 
-def paragraph(groups: Sequence[Group], pairs: Sequence[Pair]) -> list[str]:
-    """What a comparison says, a sentence or two per pair.
-
-    With more than three recipes only the pairs with the best one are told; the p-values are
-    corrected for all of them all the same.
-    """
+def paragraph(
+    groups: Sequence[Group], pairs: Sequence[Pair], reference: Group | None = None
+) -> list[str]:
+    """What a comparison says: what was compared, then a sentence or two per pair."""
     first, runs = groups[0].results[0], sum(len(g.results) for g in groups)
-    told = list(pairs) if len(groups) <= 3 else [pair for pair in pairs if pair.a is pairs[0].a]
-    lines = [
+    against = f"; each against {reference.label}" if reference else ""
+    return [
         f"{_count(len(groups), 'recipe')}, {_count(runs, 'run')} on {first.data} "
-        f"({first.test_images:,} test images).",
-        *(sentence(pair) for pair in told),
+        f"({first.test_images:,} test images){against}.",
+        *(sentence(pair) for pair in pairs),
+        *cross_validations(groups),
     ]
-    if len(told) < len(pairs):
-        alike = sum(not pair.distinguishable for pair in pairs)
-        lines.append(f"Of all {len(pairs)} pairs {alike} are not distinguishable.")
-    return lines + cross_validations(groups)
 
 
 def cross_validations(groups: Sequence[Group]) -> list[str]:

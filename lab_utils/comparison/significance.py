@@ -82,14 +82,21 @@ def mcnemar(a: Result, b: Result) -> McNemar:
     )  # fmt: skip
 
 
-def compare(groups: Sequence[Group]) -> list[Pair]:
-    """Every two of ``groups``, tested; p-values are corrected for how many pairs there are.
+def compare(groups: Sequence[Group], reference: Group | None = None) -> list[Pair]:
+    """Every two of ``groups``, or each against ``reference``, tested; highest accuracy first.
+
+    p-values are corrected for how many pairs these are: all pairs of ten recipes are 45, and with
+    three seeds hardly any difference survives so many questions.
 
     Raises LabError where the groups used different data, or statsmodels is missing.
     """
     check_same_data([result for g in groups for result in g.results])
     ordered = sorted(groups, key=lambda g: -g.accuracy)
-    pairs = [_pair(a, b) for a, b in combinations(ordered, 2)]
+    pairs = [
+        _pair(a, b)
+        for a, b in combinations(ordered, 2)
+        if reference is None or a is reference or b is reference
+    ]
     pairs = _holm(pairs, lambda pair: pair.p_value)
     tests = iter(_holm([t for p in pairs for t in p.mcnemar], lambda test: test.p_value))
     return [replace(p, mcnemar=tuple(next(tests) for _ in p.mcnemar)) for p in pairs]
