@@ -6,7 +6,16 @@ import sys
 
 from lab_utils import LabError, comparison
 from lab_utils.cli import main
-from lab_utils.comparison import Group, compare, find, group, one_batch, sentence
+from lab_utils.comparison import (
+    Group,
+    compare,
+    cross_validations,
+    find,
+    group,
+    one_batch,
+    paragraph,
+    sentence,
+)
 from lab_utils.evaluation import wilson_interval
 from lab_utils.files import write_json
 from lab_utils.run import Run
@@ -212,6 +221,19 @@ def test_one_seed_without_predictions_is_not_said_to_be_another_seed(runs):
     make_run("case_study", 760).file("predictions.npz").unlink()
     (pair,) = compare(group(find("quick", "case_study")))
     assert sentence(pair).endswith("not tested: no two runs have predictions of the same images.")
+
+
+def test_the_folds_of_a_recipe_are_one_cross_validation(runs):
+    for fold, correct in enumerate((700, 710, 690)):
+        make_run(correct=correct, folds=4, fold=fold, lr=1e-3)
+    make_run(correct=800)
+    groups = group(find("quick"))
+    assert cross_validations(groups) == [
+        "quick (folds=4, val_fraction=0.25, lr=0.001), 3 of 4 folds: validation accuracy 69.00% "
+        "in the mean, with a standard deviation of 1.00 points from fold to fold."
+    ]
+    assert cross_validations(groups)[0] in paragraph(groups, compare(groups))
+    assert not comparison.sensitivity(groups[1:])  # a fold is no part of a recipe
 
 
 def test_the_courses_accuracy_is_that_of_one_batch():

@@ -22,7 +22,7 @@ from lab_utils.comparison.groups import (
     write_csv,
 )
 from lab_utils.comparison.results import Result, find, load, results_dir
-from lab_utils.comparison.sentences import paragraph, sentence
+from lab_utils.comparison.sentences import cross_validations, paragraph, sentence
 from lab_utils.comparison.significance import McNemar, Pair, compare, mcnemar, one_batch
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "ablation",
     "check_same_data",
     "compare",
+    "cross_validations",
     "find",
     "group",
     "load",

@@ -77,7 +77,7 @@ def around(base: Group, members: Sequence[Group]) -> list[Effect]:
     near: dict[str, list[Group]] = {}
     for other in members:
         differs = [key for key, value in base.recipe.items() if other.recipe[key] != value]
-        if len(differs) == 1:
+        if len(differs) == 1 and differs != ["fold"]:  # which part is held out is no choice
             near.setdefault(differs[0], [base]).append(other)
     effects = []
     for setting, found in sorted(near.items()):

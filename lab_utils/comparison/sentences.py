@@ -1,6 +1,8 @@
 """What the tests found, in words that claim no more than they show."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from statistics import mean, stdev
 
 from lab_utils.comparison.groups import Group
 from lab_utils.comparison.significance import McNemar, Pair
@@ -16,6 +18,30 @@ def paragraph(
         f"{_count(len(groups), 'recipe')}, {_count(runs, 'run')} on {first.data} "
         f"({first.test_images:,} test images){against}.",
         *(sentence(pair) for pair in pairs),
+        *cross_validations(groups),
+    ]
+
+
+def cross_validations(groups: Sequence[Group]) -> list[str]:
+    """What k-fold cross-validation gives, a sentence for each recipe and seed with several folds.
+
+    Only the spread is told and no interval: the folds' training images overlap, so their results
+    are not independent, and no estimate of the mean's variance is unbiased (Bengio and Grandvalet,
+    JMLR 5, 2004).
+    """
+    found: dict[tuple[str, int, int], dict[int, float]] = defaultdict(dict)
+    for g in groups:
+        rest = [part for part in g.changed.split(", ") if not part.startswith("fold=")]
+        label = f"{g.experiment} ({', '.join(rest)})" if any(rest) else g.experiment
+        for result in g.results:
+            key = (label, result.settings.folds or 0, result.seed)
+            found[key][result.settings.fold] = result.val_accuracy
+    return [
+        f"{label}, {len(folds)} of {k} folds: validation accuracy {mean(folds.values()):.2%} in "
+        f"the mean, with a standard deviation of {100 * stdev(folds.values()):.2f} points from "
+        "fold to fold."
+        for (label, k, _), folds in found.items()
+        if len(folds) > 1
     ]
 
 
