@@ -15,10 +15,11 @@ from benchmarks.common import Row, cifar10, course, run, say, timed
 from lab_utils import LabError, hardware
 from lab_utils.batches import Batches
 from lab_utils.data import Dataset
+from lab_utils.epoch import train_epoch
 from lab_utils.hardware import Machine
 from lab_utils.optim import make_optimizer, make_schedule
 from lab_utils.settings import Settings, load_settings
-from lab_utils.training import new_model, train_epoch, training_batches
+from lab_utils.training import new_model, training_batches
 import torch
 from torch import Tensor
 

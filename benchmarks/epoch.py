@@ -11,11 +11,12 @@ from statistics import median
 from benchmarks.common import Row, cifar10, compare_seconds, course, run, say, timed
 from lab_utils import LabError, hardware
 from lab_utils.data import Dataset, Split
+from lab_utils.epoch import train_epoch
 from lab_utils.hardware import Machine
 from lab_utils.optim import make_optimizer, make_schedule
 from lab_utils.profiling import training_flops
 from lab_utils.settings import Settings, load_settings
-from lab_utils.training import new_model, train_epoch, training_batches
+from lab_utils.training import new_model, training_batches
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -16,10 +16,11 @@ import time
 from benchmarks.common import Row, cifar10, run, say
 from lab_utils import hardware
 from lab_utils.data import Split
+from lab_utils.epoch import train_epoch
 from lab_utils.optim import make_optimizer, make_schedule
 from lab_utils.run import peak_memory_mb
 from lab_utils.settings import load_settings
-from lab_utils.training import new_model, train_epoch, training_batches
+from lab_utils.training import new_model, training_batches
 import torch
 
 IMAGES = (5_000, 50_000, 500_000)

@@ -13,11 +13,12 @@ from benchmarks.common import Row, cifar10, course, run, say
 from lab_utils import hardware
 from lab_utils.batches import Batches
 from lab_utils.data import Dataset, Split
+from lab_utils.epoch import step_network, train_epoch
 from lab_utils.evaluation import accuracy, predict
 from lab_utils.hardware import Machine
 from lab_utils.optim import make_optimizer, make_schedule
 from lab_utils.settings import Settings, load_settings
-from lab_utils.training import EVAL_BATCH, new_model, step_network, train_epoch, training_batches
+from lab_utils.training import EVAL_BATCH, new_model, training_batches
 import torch
 
 TARGETS = {"simple_fast": 0.7984, "sprint": 0.7984, "ninety_four": 0.94}

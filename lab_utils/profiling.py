@@ -13,11 +13,12 @@ import re
 import time
 
 from lab_utils.data import Dataset, Split
+from lab_utils.epoch import train_epoch
 from lab_utils.hardware import Machine, synchronize
 from lab_utils.optim import make_optimizer
 from lab_utils.settings import Settings
 from lab_utils.summary import layer_table
-from lab_utils.training import new_model, train_epoch, training_batches
+from lab_utils.training import new_model, training_batches
 from PIL import Image
 import torch
 from torch import Tensor, nn

@@ -34,7 +34,7 @@ _FILES = {
     "06_deployment": ("deployment.json",),
 }
 _CODE = {  # what appendix A prints; the run's own model is added
-    "training.py": ("train_epoch",),
+    "epoch.py": ("train_epoch",),
     "batches.py": ("normalize", "Batches._pick", "Batches._finish"),
     "evaluation.py": ("accuracy",),
 }
