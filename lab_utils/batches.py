@@ -45,7 +45,7 @@ def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     """(B, C, H, W) uint8 to float32 with ``(x / 255 - mean) / std`` per channel, channels last."""
     pixels = images.permute(0, 2, 3, 1)
     # A row of numbers as long as the image: three at a time would leave the vector units idle.
-    repeats = pixels[0, ..., 0].numel()
+    repeats = images.shape[2] * images.shape[3]
     spread = torch.tensor(std, device=images.device)
     scale = (1 / (255 * spread)).repeat(repeats)
     shift = (-torch.tensor(mean, device=images.device) / spread).repeat(repeats)

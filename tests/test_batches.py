@@ -29,6 +29,7 @@ def test_normalisation_is_numpys(images):
     x = images.numpy().astype(np.float64) / 255
     expected = (x - np.reshape(MEAN, (1, 3, 1, 1))) / np.reshape(STD, (1, 3, 1, 1))
     np.testing.assert_allclose(normalize(images, MEAN, STD).numpy(), expected, atol=1e-6)
+    assert normalize(images[:0], MEAN, STD).shape == (0, 3, 32, 32)
 
 
 @pytest.mark.parametrize(("padding", "fill"), [(4, "zero"), (2, "reflect"), (0, "zero")])

@@ -173,6 +173,14 @@ def test_without_a_change_the_accuracy_is_the_clean_one_and_larger_changes_do_mo
     assert all(row["low"] <= row["accuracy"] <= row["high"] for row in rows)
 
 
+def test_where_nothing_is_right_any_more_there_is_nothing_left_to_attack(split):
+    network = Linear()
+    logits, _ = predict(network, Batches(split, 32, MEAN, STD), CPU)
+    wrong = Split(split.images, 1 - logits.argmax(1))
+    rows = robustness.attack_curve(network, wrong, MEAN, STD, CPU.device)
+    assert [row["correct"] for row in rows] == [0] * 2 * len(robustness.EPSILONS)
+
+
 def test_the_attacks_say_nothing(network, split, recwarn):
     model = robustness.on_pixels(network, MEAN, STD)
     for attack in (robustness.fgsm, robustness.pgd):
