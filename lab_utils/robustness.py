@@ -139,7 +139,9 @@ def attack_curve(
     for attack in (fgsm, pgd):
         right = clean.clone()
         for epsilon in EPSILONS:
-            for chosen in right.nonzero().squeeze(1).split(_BATCH) if epsilon else ():
+            # Captum cannot take an empty batch, and splitting nothing would give one.
+            parts = right.nonzero().squeeze(1).split(_BATCH) if right.any() else ()
+            for chosen in parts if epsilon else ():
                 attacked = attack(model, pixels[chosen], targets[chosen], epsilon / 255)
                 right[chosen] = _right(model, attacked, targets[chosen])
             rows.append({"attack": attack.__name__.upper(), "epsilon": epsilon} | counted(right))
