@@ -88,7 +88,7 @@ def crop(bordered: Tensor, chosen: Tensor, top: Tensor, left: Tensor, padding: i
         y, x = divmod(index, offsets)
         window = bordered[:, y : y + height, x : x + width]
         torch.index_select(window, 0, group, out=place)
-    return crops[order.argsort()].permute(0, 3, 1, 2)
+    return crops.index_select(0, order.argsort()).permute(0, 3, 1, 2)
 
 
 def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
