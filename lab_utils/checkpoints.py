@@ -1,22 +1,19 @@
-"""What a training leaves on disk: ``best.pt``, ``last.pt`` and ``history.csv``.
+"""The checkpoints of a training: ``best.pt`` and ``last.pt``.
 
 Checkpoints hold tensors and plain values only, and are read with ``weights_only=True``: a pickled
 model could run any code when it is loaded.
 """
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
 from lab_utils import LabError, models
 from lab_utils.data import Dataset
 from lab_utils.files import write_atomic
+from lab_utils.history import Row
 from lab_utils.settings import Settings
 import torch
 from torch import Tensor, nn
-
-Row = dict[str, float]  # one epoch of the history
 
 
 def model_options(settings: Settings) -> dict[str, Any]:
@@ -65,24 +62,6 @@ def load_best(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     )
     model.load_state_dict(best.pop("model"))
     return model.eval(), best
-
-
-def write_history(path: Path, history: list[Row]) -> None:
-    """Write the history as CSV, a row per epoch, atomically."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_atomic(path, lambda file: file.write_text(text.getvalue(), encoding="utf-8"))
-
-
-def read_history(path: Path) -> list[Row]:
-    """The rows of ``history.csv`` as numbers; LabError where it is missing."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    except FileNotFoundError:
-        raise LabError(f"{path} is missing: run 04_training first.") from None
 
 
 def rng_state(device: torch.device) -> dict[str, Tensor]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from lab_utils.batches import Batches
 from lab_utils.hardware import Machine
+from lab_utils.intervals import wilson_interval
 import numpy as np
-from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 import torch
 from torch import Tensor, nn
@@ -56,12 +56,6 @@ def _averaged(model: nn.Module, inputs: Tensor, tta: str) -> Tensor:
 def accuracy(logits: Tensor, targets: Tensor) -> float:
     """Share of the N samples whose largest of (N, K) logits is the target."""
     return (logits.argmax(1) == targets).sum().item() / len(targets)
-
-
-def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (J. Am. Stat. Assoc. 22, 1927), as fractions of 1."""
-    interval = binomtest(correct, total).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def summarize(logits: Tensor, targets: Tensor) -> dict[str, float]:

@@ -3,9 +3,9 @@
 from math import sqrt
 
 from lab_utils import reasons
-from lab_utils.checkpoints import Row
 from lab_utils.data import Dataset
 from lab_utils.hardware import Machine
+from lab_utils.history import Row
 from lab_utils.settings import Settings
 
 # Above this gap (train minus validation accuracy) the model has learned its images by heart. Below

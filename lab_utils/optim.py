@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lab_utils.checkpoints import Row
+from lab_utils.history import Row
 from lab_utils.muon import FilterMuon
 from lab_utils.settings import Settings
 import torch

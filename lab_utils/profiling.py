@@ -171,7 +171,7 @@ def _profile(
         return time.perf_counter() - start
 
     seconds_of(1)
-    steps = max(1, min(10, int(0.3 / seconds_of(1))))
+    steps = max(1, min(10, int(0.2 / seconds_of(1))))
     seconds = seconds_of(steps) / steps
     # Its own log would go to the notebook's error output; read when the first profile begins.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")

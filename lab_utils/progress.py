@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from IPython.display import HTML, display
-from lab_utils.checkpoints import Row
 from lab_utils.data import Dataset
+from lab_utils.history import Row
 from lab_utils.run import Run
 from torch import Tensor
 

@@ -14,8 +14,9 @@ import warnings
 from lab_utils.attribution import captum
 from lab_utils.batches import Batches, normalize
 from lab_utils.data import Split
-from lab_utils.evaluation import predict, wilson_interval
+from lab_utils.evaluation import predict
 from lab_utils.hardware import Machine
+from lab_utils.intervals import wilson_interval
 import numpy as np
 from PIL import Image
 import torch

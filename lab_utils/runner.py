@@ -78,33 +78,52 @@ def execute(
                 rubbish.unlink()
             run.forget(steps)
             run.forget([s for s in steps if start is not None and s >= start], fresh=True)
-            waiting = None
+            waiting: list[AsyncKernelManager] = []
             try:
-                for step in steps:
+                for number, step in enumerate(steps):
                     say(f"[{STEPS.index(step) + 1}/{len(STEPS)}] {step}")
                     started = time.perf_counter()
-                    kernel, waiting = waiting or _start_kernel(), None
-                    if step not in _MEASURED and step != steps[-1]:
-                        waiting = _start_kernel()
+                    kernel = waiting.pop(0) if waiting else _start_kernel()
+                    _start_ahead(waiting, steps[number:], first=number == 0)
                     try:
                         _execute_one(run, step, kernel, say)
                     finally:
                         run_sync(kernel.shutdown_kernel)(now=True)
                     say(f"      done in {time.perf_counter() - started:.1f} s")
             finally:
-                if waiting:
-                    run_sync(waiting.shutdown_kernel)(now=True)
+                for kernel in waiting:
+                    run_sync(kernel.shutdown_kernel)(now=True)
     except Timeout:
         raise LabError(
             f"Another process is working on run {run.name!r}; wait for it or use --name."
         ) from None
 
 
-def _start_kernel() -> AsyncKernelManager:
-    """Start a kernel that imports what every notebook needs; returns without waiting for it.
+def _start_ahead(waiting: list[AsyncKernelManager], steps: Sequence[str], first: bool) -> None:
+    """Start kernels of the steps after ``steps[0]``, where nothing that is timed notices.
 
-    The kernel of the next notebook gets ready while this one's works, where nothing is timed.
+    Beside a step that times nothing they get ready while it works: that of the next step, and of
+    the one after it where the next is timed. Beside the first step one gets ready together with its
+    own, and is waited for where the step is timed.
     """
+    wanted = 0
+    if steps[0] not in _MEASURED:
+        wanted = 2 if len(steps) > 1 and steps[1] in _MEASURED else 1
+    elif first:
+        wanted = 1
+    while len(waiting) < min(wanted, len(steps) - 1):
+        waiting.append(_start_kernel())
+        if steps[0] in _MEASURED:
+            client = waiting[-1].client()
+            client.start_channels()
+            try:
+                run_sync(client.wait_for_ready)(timeout=600)
+            finally:
+                client.stop_channels()
+
+
+def _start_kernel() -> AsyncKernelManager:
+    """Start a kernel that imports what every notebook needs; returns without waiting for it."""
     kernel = AsyncKernelManager(kernel_name="python3")
     arguments = [f"--IPKernelApp.exec_lines=import {name}" for name in _IMPORTS]
     # Kernels warn of unencrypted sockets, which never leave this machine.

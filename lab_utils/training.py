@@ -14,7 +14,6 @@ from lab_utils import LabError, models
 from lab_utils.augment import mixing
 from lab_utils.batches import Augmentation, Batches, normalize
 from lab_utils.checkpoints import (
-    Row,
     load_checkpoint,
     model_options,
     rng_state,
@@ -26,6 +25,7 @@ from lab_utils.epoch import step_network, train_epoch
 from lab_utils.evaluation import accuracy, predict
 from lab_utils.files import write_atomic
 from lab_utils.hardware import Machine, synchronize
+from lab_utils.history import Row
 from lab_utils.memory import step_memory_mb as step_memory_mb  # notebooks look here
 from lab_utils.models.resnet18 import load_imagenet
 from lab_utils.optim import make_optimizer, make_plateau, make_schedule

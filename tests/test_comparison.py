@@ -16,8 +16,8 @@ from lab_utils.comparison import (
     paragraph,
     sentence,
 )
-from lab_utils.evaluation import wilson_interval
 from lab_utils.files import write_json
+from lab_utils.intervals import wilson_interval
 from lab_utils.run import Run
 from lab_utils.settings import load_settings, project_root
 from lab_utils.sweep import plan

@@ -8,9 +8,9 @@ from lab_utils import LabError, report
 from lab_utils.comparison import compare, group, overview, section, significance
 from lab_utils.comparison import gather as gathering
 from lab_utils.comparison.gather import gather, largest
-from lab_utils.evaluation import wilson_interval
 from lab_utils.figures import comparison as figures
 from lab_utils.files import write_json
+from lab_utils.intervals import wilson_interval
 from lab_utils.settings import Settings
 import numpy as np
 import pytest

@@ -6,11 +6,12 @@ import math
 from lab_utils import LabError
 from lab_utils.augment import mixing
 from lab_utils.batches import Batches, normalize
-from lab_utils.checkpoints import load_best, load_checkpoint, read_history, write_history
+from lab_utils.checkpoints import load_best, load_checkpoint
 from lab_utils.data import Dataset, Split
 from lab_utils.evaluation import accuracy, predict
 from lab_utils.explain import hyperparameters, schedule_effect, verdict
 from lab_utils.hardware import Machine
+from lab_utils.history import read_history, write_history
 from lab_utils.optim import make_optimizer, make_schedule, schedule_values
 from lab_utils.run import Run
 from lab_utils.settings import Settings

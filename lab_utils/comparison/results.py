@@ -10,6 +10,7 @@ import zipfile
 
 from lab_utils import LabError
 from lab_utils.files import read_json
+from lab_utils.history import read_history
 from lab_utils.run import Run, runs_dir
 from lab_utils.settings import Settings, load_params, project_root
 import numpy as np
@@ -81,7 +82,6 @@ def load(folder: Path) -> Result:
     """
     run = Run.open(folder)
     run.require("05_evaluation")
-    from lab_utils.checkpoints import read_history  # loads torch
 
     metrics, data = run.read_json("metrics.json"), run.manifest["05_evaluation"].get("data", {})
     predicted, targets, classes = _predictions(run.file("predictions.npz"))
@@ -173,13 +173,13 @@ def _predictions(path: Path) -> tuple[np.ndarray | None, np.ndarray | None, int]
 
 def _flops(run: Run, classes: int) -> int | None:
     """What 03_model counted, or would count: a sweep does not run that notebook."""
-    from lab_utils import models
-    from lab_utils.checkpoints import model_options
-    from lab_utils.summary import count_flops
-
-    settings = run.settings
     if run.done("03_model"):
         return run.read_json("model.json")["flops"]
+    from lab_utils import models
+    from lab_utils.checkpoints import model_options
+    from lab_utils.summary import count_flops  # loads torch
+
+    settings = run.settings
     size = settings.image_size if settings.data == "folder" else 32
     try:
         model = models.build(settings.model, classes, size, **model_options(settings))

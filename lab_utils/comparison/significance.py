@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from lab_utils import LabError
 from lab_utils.comparison.groups import Group, check_same_data
 from lab_utils.comparison.results import Result
+from lab_utils.intervals import wilson_interval
 
 ALPHA = 0.05  # below it a (corrected) p-value counts as more than chance
 
@@ -109,7 +110,6 @@ def one_batch(accuracy: float, batch_size: int) -> dict[str, Any]:
     and ``of_split``, whether 10,000 images can give these digits at all.
     Raises LabError where the accuracy is no whole number of images of the batch.
     """
-    from lab_utils.evaluation import wilson_interval  # loads torch
 
     correct = round(accuracy * batch_size)
     if abs(correct / batch_size - accuracy) > 1e-9:
