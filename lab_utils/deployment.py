@@ -164,7 +164,7 @@ def measure(
     exports: Sequence[Export],
     pixels: Tensor,
     batch_sizes: Sequence[int] = BATCH_SIZES,
-    seconds: float = 0.08,
+    seconds: float = 0.05,
     rounds: int = 3,
 ) -> dict[str, dict[int, float]]:
     """Median seconds of one call, by format and batch size, about ``seconds`` of each measured.

@@ -6,7 +6,7 @@ The same step is taken the course's way and the lab's, so that the two can be la
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 import os
 import re
@@ -82,7 +82,9 @@ def course_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepP
 def lab_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepProfile:
     """A step as ``training.fit`` takes it: what the settings ask for and the machine is best at."""
     model = new_model(settings, dataset).to(machine.device, memory_format=torch.channels_last)
-    batches = training_batches(settings, dataset, machine.device)
+    images = min(len(dataset.train), 16 * settings.batch_size)  # preparing all takes longer
+    few = Split(dataset.train.images[:images], dataset.train.targets[:images])
+    batches = training_batches(settings, replace(dataset, train=few), machine.device)
     optimizer = make_optimizer(settings, model)
     size = dataset.train.images.shape[-1]
     return _profile(model, batches, optimizer, machine, settings, size)

@@ -114,6 +114,8 @@ def _start_ahead(waiting: list[AsyncKernelManager], steps: Sequence[str], first:
     while len(waiting) < min(wanted, len(steps) - 1):
         waiting.append(_start_kernel())
         if steps[0] in _MEASURED:
+            import papermill  # noqa: F401 — takes a while too, and the kernels are not ready yet
+
             client = waiting[-1].client()
             client.start_channels()
             try:
