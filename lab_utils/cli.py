@@ -140,8 +140,7 @@ def _compare(options: argparse.Namespace) -> None:
     print(comparison.table(groups), end="\n\n", flush=True)
     if options.csv:
         comparison.write_csv(options.csv, groups)
-    # Of many recipes each is tested against one: the best by validation, which nothing else chose.
-    reference = max(groups, key=lambda g: g.val_accuracy) if len(groups) > 3 else None
+    reference = comparison.reference_of(groups) if len(groups) > 3 else None
     pairs = comparison.compare(groups, reference)
     print("\n".join(comparison.paragraph(groups, pairs, reference)))
 

@@ -73,7 +73,7 @@ def hyperparameters(
             "fold" if s.folds else "val_fraction",
             f"{s.fold} of 0 to {s.folds - 1}" if s.folds else f"{s.val_fraction:g}",
             f"{len(dataset.val):,} images are held out to choose the best epoch; accuracy on them "
-            f"has a standard error of at most {error:.1%}."
+            f"has a standard error of at most {100 * error:.1f} points."
             + (" The other folds hold out the others, each image once." if s.folds else ""),
         ),
         (

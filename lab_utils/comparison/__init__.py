@@ -23,7 +23,14 @@ from lab_utils.comparison.groups import (
 )
 from lab_utils.comparison.results import Result, find, load, results_dir
 from lab_utils.comparison.sentences import cross_validations, paragraph, sentence
-from lab_utils.comparison.significance import McNemar, Pair, compare, mcnemar, one_batch
+from lab_utils.comparison.significance import (
+    McNemar,
+    Pair,
+    compare,
+    mcnemar,
+    one_batch,
+    reference_of,
+)
 
 __all__ = [
     "Effect",
@@ -42,6 +49,7 @@ __all__ = [
     "named",
     "one_batch",
     "paragraph",
+    "reference_of",
     "results_dir",
     "rows",
     "sensitivity",

@@ -12,7 +12,7 @@ from lab_utils.comparison.groups import Group, group, rows
 from lab_utils.comparison.overview import SHAPE, heads, plain, varied
 from lab_utils.comparison.results import results_dir
 from lab_utils.comparison.sentences import sentence
-from lab_utils.comparison.significance import Pair, compare
+from lab_utils.comparison.significance import Pair, compare, reference_of
 from lab_utils.run import Run
 
 COURSE = ("exp1_baseline", "exp2_low_lr", "exp3_big_batch")
@@ -52,12 +52,13 @@ def section(run: Run) -> tuple[dict[str, Any], dict[str, Drawing]]:
 
 
 def _tested(shown: Sequence[Group], own: Group) -> dict[str, Any]:
-    """The tests against the recipe with the best validation accuracy, as a table and in words."""
-    reference = max(shown, key=lambda g: g.val_accuracy)
+    """The tests against one recipe, ``reference_of`` them, as a table and in words."""
+    reference = reference_of(shown)
     pairs = compare(shown, reference)
     told = [p for p in pairs if own in (p.a, p.b)] if own is not reference else []
     return {
         "reference": reference.label,
+        "reference_seeds": len(reference.results),
         "pairs": [_row(p, reference) for p in pairs],
         "sentences": [sentence(p) for p in dict.fromkeys([*pairs[:1], *told])],
     }

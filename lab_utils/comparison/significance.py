@@ -103,6 +103,16 @@ def compare(groups: Sequence[Group], reference: Group | None = None) -> list[Pai
     return [replace(p, mcnemar=tuple(next(tests) for _ in p.mcnemar)) for p in pairs]
 
 
+def reference_of(groups: Sequence[Group]) -> Group:
+    """The recipe to test the others against: the best by validation accuracy.
+
+    Of those with several seeds, where there are two or more: only they differ as recipes, and not
+    as single models.
+    """
+    repeated = [g for g in groups if len(g.results) > 1]
+    return max(repeated if len(repeated) > 1 else groups, key=lambda g: g.val_accuracy)
+
+
 def one_batch(accuracy: float, batch_size: int) -> dict[str, Any]:
     """What an accuracy that was measured on one batch says: counts and Wilson's 95% interval.
 
