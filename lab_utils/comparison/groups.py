@@ -13,6 +13,7 @@ from typing import Any
 from lab_utils import LabError
 from lab_utils.comparison.results import Result, find
 from lab_utils.files import write_atomic
+from lab_utils.settings import Settings, load_params
 from lab_utils.tables import Table
 
 
@@ -25,7 +26,8 @@ class Group:
     """
 
     experiment: str
-    changed: str  # settings in which it differs from its namesakes, as "lr=0.001, epochs=3"
+    # What differs from params.yaml where its namesakes differ from each other: "lr=0.001, epochs=3"
+    changed: str
     results: tuple[Result, ...]  # by seed, one each
     accuracy: float  # on the test split
     low: float
@@ -80,7 +82,9 @@ def group(results: Iterable[Result]) -> list[Group]:
     for key, found in seeds.items():
         mine = recipes[key]
         namesakes = [r for r in recipes.values() if r["experiment"] == mine["experiment"]]
-        changed = [name for name in mine if any(r[name] != mine[name] for r in namesakes)]
+        varied = [name for name in mine if any(r[name] != mine[name] for r in namesakes)]
+        written = _written(mine["experiment"]) if varied else {}
+        changed = [name for name in varied if name not in written or mine[name] != written[name]]
         members = tuple(found[seed] for seed in sorted(found))
         low, high = _interval(members)
         groups.append(
@@ -98,6 +102,15 @@ def group(results: Iterable[Result]) -> list[Group]:
             )
         )
     return sorted(groups, key=lambda g: -g.accuracy)
+
+
+def _written(experiment: str) -> dict[str, Any]:
+    """The settings of ``experiment`` in params.yaml; nothing where it is no longer there."""
+    params = load_params()
+    if experiment not in params["experiments"]:
+        return {}
+    values = params["defaults"] | (params["experiments"][experiment] or {})
+    return Settings(experiment=experiment, **values).model_dump()
 
 
 def check_same_data(results: Sequence[Result]) -> None:
