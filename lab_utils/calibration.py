@@ -52,7 +52,11 @@ def sibling_logits(run: Run, targets: Tensor, fingerprint: str) -> dict[int, Ten
             entry = other.manifest.get("05_evaluation", {})
             same_data = entry.get("data", {}).get("fingerprint") == fingerprint
             seed = other.settings.seed
-            if entry.get("status") != "done" or not same_data or _recipe(other) != _recipe(run):
+            if (
+                entry.get("status") != "done"
+                or not same_data
+                or other.settings.recipe() != run.settings.recipe()
+            ):
                 continue
             with np.load(other.file("predictions.npz"), allow_pickle=False) as saved:
                 logits, seen = saved["logits"], saved["targets"]
@@ -61,7 +65,3 @@ def sibling_logits(run: Run, targets: Tensor, fingerprint: str) -> dict[int, Ten
         if seed != run.settings.seed and np.array_equal(seen, targets.numpy()):
             found.setdefault(seed, torch.from_numpy(logits))
     return found
-
-
-def _recipe(run: Run) -> dict[str, object]:
-    return run.settings.model_dump(exclude={"seed", "title"})

@@ -116,6 +116,10 @@ class Settings(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False  # the training step by torch.compile, replayed as a CUDA graph
 
+    def recipe(self) -> dict[str, Any]:
+        """All settings but the seed and the title: what siblings have in common."""
+        return self.model_dump(exclude={"seed", "title"})
+
     @field_validator("val_fraction")
     @classmethod
     def _share_of_a_fold(cls, value: float, info: ValidationInfo) -> float:
@@ -224,14 +228,19 @@ def parse_assignments(items: list[str], source: str = "--set") -> dict[str, Any]
     return values
 
 
+def as_written(experiment: str) -> Settings:
+    """The settings of ``experiment`` as params.yaml has them, without ``LAB_SET``."""
+    params = load_params()
+    values = params["defaults"] | (params["experiments"][experiment] or {})
+    return Settings(experiment=experiment, **values)
+
+
 def default_name(settings: Settings) -> str:
     """The run's name: the experiment, and every setting that differs from ``params.yaml``.
 
     So two runs with different settings never share a folder unless a name is given.
     """
-    params = load_params()
-    values = params["defaults"] | (params["experiments"][settings.experiment] or {})
-    base = Settings(experiment=settings.experiment, **values)
+    base = as_written(settings.experiment)
     follows = ("title", "val_fraction") if settings.folds else ("title",)
     changed = [
         f"{key}={value}"

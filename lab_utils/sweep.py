@@ -136,7 +136,7 @@ def seconds_left(todo: Sequence[Run], took: Sequence[tuple[Settings, float]]) ->
         return None
 
     def estimate(settings: Settings) -> float:
-        same = [s for known, s in took if _recipe(known) == _recipe(settings)]
+        same = [s for known, s in took if known.recipe() == settings.recipe()]
         if same:
             return mean(same)
         per_epoch = [s / known.epochs for known, s in took if known.model == settings.model]
@@ -174,10 +174,6 @@ def _recorded(run: Run) -> float:
 
 def _pending(run: Run) -> list[str]:
     return [step for step in STEPS if not run.done(step)]
-
-
-def _recipe(settings: Settings) -> dict[str, Any]:
-    return settings.model_dump(exclude={"seed", "title"})
 
 
 def _without(experiment: str, item: str, changes: Mapping[str, Any], full: Settings) -> Settings:

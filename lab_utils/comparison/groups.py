@@ -13,7 +13,7 @@ from typing import Any
 from lab_utils import LabError
 from lab_utils.comparison.results import Result, find
 from lab_utils.files import write_atomic
-from lab_utils.settings import Settings, load_params
+from lab_utils.settings import as_written, load_params
 from lab_utils.tables import Table
 
 
@@ -106,11 +106,8 @@ def group(results: Iterable[Result]) -> list[Group]:
 
 def _written(experiment: str) -> dict[str, Any]:
     """The settings of ``experiment`` in params.yaml; nothing where it is no longer there."""
-    params = load_params()
-    if experiment not in params["experiments"]:
-        return {}
-    values = params["defaults"] | (params["experiments"][experiment] or {})
-    return Settings(experiment=experiment, **values).model_dump()
+    known = experiment in load_params()["experiments"]
+    return as_written(experiment).model_dump(mode="json") if known else {}
 
 
 def check_same_data(results: Sequence[Result]) -> None:
