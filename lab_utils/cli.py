@@ -6,7 +6,7 @@ from pathlib import Path
 import sys
 import time
 
-from lab_utils import LabError
+from lab_utils import LabError, kernels
 from lab_utils.run import STEPS, Run, runs_dir
 from lab_utils.runner import execute, list_runs, parse_step, pending, relative
 from lab_utils.settings import load_params, parse_assignments, resolve
@@ -92,8 +92,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from lab_utils.report import build  # Typst is loaded only where a report is made
-
     started = time.perf_counter()
     settings = resolve(options.experiment, parse_assignments(options.set))
     start = parse_step(options.start) if options.start else None
@@ -106,6 +104,10 @@ def _run(options: argparse.Namespace) -> None:
         print(f"Going on with {steps[0]}.", flush=True)
     # Bars would spam the executed notebooks; the runner prints lines instead.
     os.environ.setdefault("TQDM_DISABLE", "1")
+    if steps:
+        kernels.prepare()
+    from lab_utils.report import build  # takes a second, as long as the kernels are not ready
+
     execute(run, steps, say=lambda line: print(line, flush=True), start=start)
     report = build(run)
     metrics = run.read_json("metrics.json")

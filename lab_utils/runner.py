@@ -14,13 +14,12 @@ import time
 from filelock import FileLock, Timeout
 from jupyter_client import AsyncKernelManager
 from jupyter_core.utils import run_sync
-from lab_utils import LabError
+from lab_utils import LabError, kernels
 from lab_utils.run import STEPS, Run, runs_dir
 from lab_utils.settings import project_root
 
 # These time the machine or train on it: no other kernel may start meanwhile.
 _MEASURED = ("01_setup", "03_model", "04_training", "06_deployment")
-_IMPORTS = ("torchvision.datasets", "lab_utils.training", "lab_utils.figures.style")
 _NEEDED_BYTES = 200e6  # a run folder takes about 25 MB; the rest is room for other programs
 
 
@@ -71,6 +70,9 @@ def execute(
     # A kernel inherits these. Its working directory is notebooks/, so paths must be absolute.
     os.environ["LAB_RUNS_DIR"] = str(runs_dir())
     os.environ.pop("JPY_SESSION_NAME", None)  # `lab run` in a cell of JupyterLab: nobody watches
+    kernels.prepare()
+    import papermill  # noqa: F401 — takes a while too, and the kernels are not ready yet
+
     try:
         # The system frees this lock when the process ends, however it ends.
         with FileLock(run.file(".lock"), timeout=0):
@@ -83,7 +85,7 @@ def execute(
                 for number, step in enumerate(steps):
                     say(f"[{STEPS.index(step) + 1}/{len(STEPS)}] {step}")
                     started = time.perf_counter()
-                    kernel = waiting.pop(0) if waiting else _start_kernel()
+                    kernel = waiting.pop(0) if waiting else kernels.start()
                     _start_ahead(waiting, steps[number:], first=number == 0)
                     try:
                         _execute_one(run, step, kernel, say)
@@ -112,27 +114,14 @@ def _start_ahead(waiting: list[AsyncKernelManager], steps: Sequence[str], first:
     elif first:
         wanted = 1
     while len(waiting) < min(wanted, len(steps) - 1):
-        waiting.append(_start_kernel())
+        waiting.append(kernels.start())
         if steps[0] in _MEASURED:
-            import papermill  # noqa: F401 — takes a while too, and the kernels are not ready yet
-
             client = waiting[-1].client()
             client.start_channels()
             try:
                 run_sync(client.wait_for_ready)(timeout=600)
             finally:
                 client.stop_channels()
-
-
-def _start_kernel() -> AsyncKernelManager:
-    """Start a kernel that imports what every notebook needs; returns without waiting for it."""
-    kernel = AsyncKernelManager(kernel_name="python3")
-    arguments = [f"--IPKernelApp.exec_lines=import {name}" for name in _IMPORTS]
-    # Kernels warn of unencrypted sockets, which never leave this machine.
-    arguments.append("--IPKernelApp.log_level=40")
-    folder = project_root() / "notebooks"
-    run_sync(kernel.start_kernel)(extra_arguments=arguments, cwd=str(folder))
-    return kernel
 
 
 def _execute_one(
