@@ -7,6 +7,7 @@ from typing import Any
 
 from lab_utils.comparison.groups import Group, rows
 from lab_utils.comparison.overview import heads, varied
+from lab_utils.figures import comparison as figures
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +26,6 @@ class Drawing:
 
 def drawings(groups: Sequence[Group], own: Group | None = None) -> dict[str, Drawing]:
     """The figures of ``groups``, by name; those that have nothing to show are not among them."""
-    from lab_utils.figures import comparison as figures
-
     shown = heads(groups, own)
     often = Counter(g.experiment for g in shown)
     labels = [g.experiment if often[g.experiment] == 1 else g.label for g in shown]

@@ -15,6 +15,7 @@ from lab_utils.comparison.results import Result, find
 from lab_utils.files import write_atomic
 from lab_utils.settings import as_written, load_params
 from lab_utils.tables import Table
+from scipy.stats import t
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +198,6 @@ def _recipe(result: Result) -> dict[str, Any]:
 def _interval(results: Sequence[Result]) -> tuple[float, float]:
     if len(results) == 1:
         return results[0].low, results[0].high
-    from scipy.stats import t  # slow to load, and rarely needed
-
     accuracies = [r.test_accuracy for r in results]
     half = float(t.ppf(0.975, len(results) - 1)) * stdev(accuracies) / len(results) ** 0.5
     return max(0.0, mean(accuracies) - half), min(1.0, mean(accuracies) + half)

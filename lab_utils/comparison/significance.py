@@ -14,6 +14,7 @@ from lab_utils import LabError
 from lab_utils.comparison.groups import Group, check_same_data
 from lab_utils.comparison.results import Result
 from lab_utils.intervals import wilson_interval
+from scipy.stats import ttest_rel
 
 ALPHA = 0.05  # below it a (corrected) p-value counts as more than chance
 
@@ -143,8 +144,6 @@ def _pair(a: Group, b: Group) -> Pair:
         differences = [x - y for x, y in zip(*scores, strict=True)]
         difference = mean(differences)
         if len(seeds) > 1 and stdev(differences) > 1e-12:
-            from scipy.stats import ttest_rel  # slow to load, and rarely needed
-
             test = ttest_rel(*scores)
             p_value = float(test.pvalue)
             low, high = (float(end) for end in test.confidence_interval(0.95))
