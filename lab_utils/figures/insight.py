@@ -9,6 +9,7 @@ from lab_utils.figures.style import (
     GRAY,
     HALF,
     ORANGE,
+    ImageGrid,
     LabFigure,
     guessing_line,
     new_figure,
@@ -33,24 +34,20 @@ def grad_cam(images: np.ndarray, looks: Sequence[Any], names: Sequence[Sequence[
     """
     wide, side = 3 + looks[0].maps.shape[1], min(2, len(images))
     rows = -(-len(images) // side)
-    figure, axes = new_figure(0.7 * wide * side, 1.0 * rows, rows, wide * side, squeeze=False)
-    figure.get_layout_engine().set(w_pad=0.02)
-    for ax in axes.flat:
-        ax.axis("off")
+    grid = ImageGrid(rows, wide * side, size=0.7, lines=2)
     gray = images.mean(3)
-    for i, row in enumerate(axes.reshape(-1, wide)[: len(images)]):
-        row[0].imshow(images[i], interpolation="nearest")
-        row[0].set_title(short(names[0][i], 10), fontsize=8, pad=2)
-        for ax, look, name in zip(row[1:3], looks, names[1:], strict=True):
-            ax.imshow(gray[i], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            ax.imshow(np.asarray(look.heat[i]), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
-            ax.set_title(f"heat:\n{short(name[i], 10)}", fontsize=8, pad=2)
-        for ax, channel, number in zip(
-            row[3:], looks[0].maps[i], looks[0].channels[i].tolist(), strict=True
-        ):
-            ax.imshow(np.asarray(channel), cmap="gray", interpolation="nearest")
-            ax.set_title(f"map {number}", fontsize=8, pad=2)
-    return figure
+    for i, image in enumerate(images):
+        places = iter([(i // side, i % side * wide + column) for column in range(wide)])
+        grid.show(next(places), image, short(names[0][i], 10))
+        for look, name in zip(looks, names[1:], strict=True):
+            place = next(places)
+            title = f"heat:\n{short(name[i], 10)}"
+            grid.show(place, gray[i], title, cmap="gray", vmin=0, vmax=255)
+            heat = {"cmap": "inferno", "vmin": 0, "vmax": 1, "alpha": 0.6}
+            grid.show(place, np.asarray(look.heat[i]), **heat)
+        for channel, number in zip(looks[0].maps[i], looks[0].channels[i].tolist(), strict=True):
+            grid.show(next(places), np.asarray(channel), f"map {number}", cmap="gray")
+    return grid.figure
 
 
 @styled

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from lab_utils.figures.style import BLUE, LabFigure, guessing_line, new_figure, styled
+from lab_utils.figures.style import (
+    BLUE,
+    ImageGrid,
+    LabFigure,
+    guessing_line,
+    new_figure,
+    styled,
+)
 import numpy as np
 
 
@@ -13,24 +20,17 @@ def feature_maps(image: np.ndarray, maps: Mapping[str, np.ndarray], count: int =
     One row per layer, the keys are their labels. The first column shows the image at the layer's
     resolution; every map is scaled to its own range, dark for its smallest value.
     """
-    figure, axes = new_figure(
-        0.85 * (count + 1), 0.98 * len(maps), len(maps), count + 1, squeeze=False
-    )
-    for row, (label, channels) in zip(axes, maps.items(), strict=True):
-        row[0].imshow(_shrink(image, channels.shape[-2:]), interpolation="nearest")
-        row[0].set_ylabel(label, fontsize=8)
-        for ax, channel in zip(row[1:], channels[:count], strict=False):
-            ax.imshow(channel, cmap="gray", interpolation="nearest")
-        for ax in row:
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
-            ax.grid(False)
-        for ax in row[1 + len(channels) :]:
-            ax.axis("off")
-    axes[0, 0].set_title("image", fontsize=8)
-    for index, ax in enumerate(axes[0, 1:], start=1):
-        ax.set_title(f"channel {index}", fontsize=8)
-    return figure
+    grid = ImageGrid(len(maps), count + 1)
+    for row, (label, channels) in enumerate(maps.items()):
+        grid.show((row, 0), _shrink(image, channels.shape[-2:]), "" if row else "image")
+        middle = -(row + 0.5) * grid.down
+        grid.ax.text(
+            -0.1, middle, label, rotation=90, ha="right", va="center", ma="center", fontsize=8
+        )
+        for index, channel in enumerate(channels[:count], start=1):
+            title = "" if row else f"channel {index}"
+            grid.show((row, index), channel, title, cmap="gray")
+    return grid.figure
 
 
 def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
