@@ -91,6 +91,21 @@ def test_cifar10_is_found_in_lab_data_dir(runs, tiny_cifar):
     assert seen == {np.ascontiguousarray(x.transpose(2, 0, 1)).tobytes() for x in oracle}
 
 
+def test_both_splits_are_torchvisions_and_each_file_is_hashed_once(runs, tiny_cifar, monkeypatch):
+    from torchvision.datasets import utils
+
+    hashed, check = [], utils.check_integrity
+    with monkeypatch.context() as patch:
+        patch.setattr(utils, "check_integrity", lambda *a: hashed.append(a[0].name) or check(*a))
+        found = {split: sources.read("cifar10", split, None) for split in ("train", "test")}
+    assert sorted(hashed) == sorted(path.name for path in tiny_cifar.iterdir())
+    for split, images in found.items():
+        oracle = CIFAR10(tiny_cifar.parent, train=split == "train")
+        assert np.array_equal(images.pixels, oracle.data.transpose(0, 3, 1, 2))
+        assert images.targets.tolist() == oracle.targets and images.targets.dtype == np.int64
+        assert list(images.classes) == oracle.classes
+
+
 def test_cifar10_that_is_nowhere_is_an_error_that_says_where_it_looked(runs, tiny_cifar, tmp_path):
     os.environ["LAB_DATA_DIR"] = str(tmp_path / "empty")
     with pytest.raises(LabError) as caught:
