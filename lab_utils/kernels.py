@@ -1,107 +1,168 @@
 """Jupyter kernels for the notebooks of a run.
 
-A kernel that a notebook of the lab can use has imported PyTorch, scikit-learn and Matplotlib, which
-takes seconds. On Linux that is done once, in a process from which every kernel is forked. Elsewhere
-forking is not safe or not there, and each kernel imports for itself.
+A kernel of the lab imports PyTorch, scikit-learn and Matplotlib, which takes seconds. On Linux that
+is done once, in a process from which each kernel is forked. Elsewhere forking such a process is not
+safe or not there, and each kernel imports for itself.
 """
 
-import multiprocessing
-from multiprocessing import forkserver
+from contextlib import suppress
+import importlib
+import json
 import os
+import signal
+import socket
+import subprocess
 import sys
-import threading
+import time
 from typing import Any
+import warnings
 
 from jupyter_client import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 from jupyter_core.utils import run_sync
 from lab_utils.settings import project_root
 
-_IMPORTS = (
-    "ipykernel.kernelapp",
-    "torchvision.datasets",
-    "lab_utils.training",
-    "lab_utils.figures.style",
-)
 _FORK = sys.platform == "linux"
 _LAUNCHER = "ipykernel_launcher"  # the module that a kernel's command names
-
-
-def prepare() -> None:
-    """Let the imports begin where they are done once; returns without waiting."""
-    if _FORK:
-        multiprocessing.get_context("forkserver").set_forkserver_preload(list(_IMPORTS))
-        forkserver.ensure_running()
+_IMPORTS = ("torchvision.datasets", "lab_utils.training", "lab_utils.figures.style")
 
 
 def start() -> AsyncKernelManager:
-    """Start a kernel in ``notebooks/``, with the imports under way; returns without waiting."""
+    """Start a kernel in ``notebooks/``; returns once it is a process, before it is ready."""
     kernel = AsyncKernelManager(kernel_name="python3")
     # Kernels warn of unencrypted sockets, which never leave this machine.
     arguments = ["--IPKernelApp.log_level=40"]
     if _FORK:
-        kernel.provisioner = ForkProvisioner(kernel_spec=kernel.kernel_spec, parent=kernel)
+        kernel.provisioner = _ForkProvisioner(kernel_spec=kernel.kernel_spec, parent=kernel)
     else:
-        arguments += [f"--IPKernelApp.exec_lines=import {name}" for name in _IMPORTS[1:]]
+        arguments += [f"--IPKernelApp.exec_lines=import {name}" for name in _IMPORTS]
     folder = project_root() / "notebooks"
     run_sync(kernel.start_kernel)(extra_arguments=arguments, cwd=str(folder))
     return kernel
 
 
-class ForkProvisioner(LocalProvisioner):
-    """Starts a kernel as a fork of the process that has the imports.
+def prepare() -> None:
+    """Let the imports begin where they are done once; returns without waiting for them."""
+    if _FORK and _Nursery.running is None:
+        _Nursery.running = _Nursery()
 
-    The standard library's fork server is that process: it has one thread and does nothing but
-    import and fork.
+
+class _Nursery:
+    """The process that kernels are forked from, as this process sees it.
+
+    It ends when this process does, whatever ends it; and the kernels end when it does.
     """
+
+    running: "_Nursery | None" = None
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        handle = theirs.fileno()
+        # -P: a file in the working directory, say random.py, must not pass for a module. A session
+        # of its own: Ctrl-C in the terminal is for `lab`, which then ends its kernels.
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "lab_utils.kernels", str(handle)],
+            stdin=subprocess.DEVNULL, pass_fds=[handle], start_new_session=True,
+        )  # fmt: skip
+        theirs.close()
+        self.channel = ours.makefile("rw", encoding="utf-8")
+
+    def fork(self, arguments: list[str], folder: str, environment: dict[str, str]) -> int | None:
+        """The process id of a new kernel; None where the process to fork from has ended."""
+        try:
+            print(json.dumps([arguments, folder, environment]), file=self.channel, flush=True)
+            return int(self.channel.readline())
+        except (OSError, ValueError):
+            return None
+        except KeyboardInterrupt:  # the answer would pass for that to the next question
+            self.process.kill()
+            _Nursery.running = None
+            raise
+
+
+class _ForkProvisioner(LocalProvisioner):
+    """Starts a kernel of this Python as a fork of the process that has the imports."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict[str, Any]:
         """Start the kernel whose command line is ``cmd``; its connection."""
-        if _LAUNCHER not in cmd:  # somebody's own kernel named python3
+        pid = None
+        if cmd[0] == sys.executable and _LAUNCHER in cmd:
+            prepare()
+            arguments = cmd[cmd.index(_LAUNCHER) + 1 :]
+            pid = _Nursery.running.fork(arguments, str(kwargs["cwd"]), kwargs["env"])
+        if pid is None:  # somebody's own kernel named python3, or the imports failed
             return await super().launch_kernel(cmd, **kwargs)
-        prepare()
-        context = multiprocessing.get_context("forkserver")
-        arguments = cmd[cmd.index(_LAUNCHER) + 1 :]
-        process = context.Process(target=_kernel, args=(arguments, kwargs["cwd"], dict(os.environ)))
-        process.start()
-        self.process = _Forked(process)
-        self.pid = self.pgid = process.pid  # the kernel makes itself the leader of a group
+        self.process = _Forked(pid)
+        self.pid = self.pgid = pid  # the kernel makes itself the leader of a group
         self.cwd = kwargs["cwd"]
         return self.connection_info
 
 
 class _Forked:
-    """What the provisioner asks of a ``subprocess.Popen``."""
+    """What the provisioner asks of a ``subprocess.Popen``, of a process that is no child."""
 
     stdin = stdout = stderr = None
 
-    def __init__(self, process: multiprocessing.Process) -> None:
-        self.process = process
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
 
     def poll(self) -> int | None:
-        return self.process.exitcode
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return 1  # how it ended is not known here
+        return None
 
     def wait(self) -> int:
-        self.process.join()
-        return self.process.exitcode
+        while self.poll() is None:
+            time.sleep(0.01)
+        return 1
 
     def send_signal(self, number: int) -> None:
-        os.kill(self.process.pid, number)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
 
-def _kernel(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
-    """Be a kernel, until it is shut down or the process that started it is gone."""
-    os.setsid()  # Ctrl+C in the terminal is for `lab`, which then ends its kernels
+def _serve(lab: socket.socket) -> None:
+    """Import, then fork a kernel for every line from ``lab``, until it is gone."""
+    try:
+        for name in ("ipykernel.kernelapp", *_IMPORTS):
+            importlib.import_module(name)
+    except Exception:  # a kernel that imports for itself will show it to somebody
+        return
+    # OpenBLAS has threads, and mends itself in the child; nothing else has any yet.
+    warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a kernel that ended leaves no zombie behind
+    with lab.makefile("rw", encoding="utf-8") as channel:
+        for line in channel:
+            pid = os.fork()
+            if pid == 0:
+                request = json.loads(line)
+                break
+            print(pid, file=channel, flush=True)
+        else:
+            return
+    lab.close()
+    _be_kernel(*request)
+
+
+def _be_kernel(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
+    """What ``python -m ipykernel_launcher`` does, in a process that has been forked."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    multiprocessing.set_start_method(None, force=True)  # what the notebooks start, as elsewhere
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    from ipykernel.kernelapp import launch_new_instance
+    import ipykernel.kernelapp
+    import matplotlib
 
-    launch_new_instance([*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
+    # Matplotlib read this when it was imported; a kernel sets it before.
+    inline = "module://matplotlib_inline.backend_inline"
+    matplotlib.rcParams["backend"] = os.environ.setdefault("MPLBACKEND", inline)
+    sys.argv = [_LAUNCHER, *arguments]
+    parent = f"--IPKernelApp.parent_handle={os.getppid()}"  # it ends when that process is gone
+    ipykernel.kernelapp.launch_new_instance([*arguments, parent])
 
 
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=int(sys.argv[1])))

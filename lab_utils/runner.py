@@ -86,8 +86,8 @@ def execute(
                     say(f"[{STEPS.index(step) + 1}/{len(STEPS)}] {step}")
                     started = time.perf_counter()
                     kernel = waiting.pop(0) if waiting else kernels.start()
-                    _start_ahead(waiting, steps[number:], first=number == 0)
                     try:
+                        _start_ahead(waiting, steps[number:], first=number == 0)
                         _execute_one(run, step, kernel, say)
                     finally:
                         run_sync(kernel.shutdown_kernel)(now=True)

@@ -4,7 +4,9 @@ import multiprocessing
 import os
 from pathlib import Path
 import signal
+import subprocess
 import sys
+import time
 
 from jupyter_core.utils import run_sync
 from lab_utils import kernels
@@ -33,19 +35,25 @@ def ask(kernel, code):
     return "".join(printed).split("\n")[:-1]
 
 
-@pytest.fixture(params=[pytest.param(True, marks=LINUX), False], ids=["forked", "own process"])
-def start(request, monkeypatch):
-    """``kernels.start`` in either way; what it started is shut down."""
-    monkeypatch.setattr(kernels, "_FORK", request.param)
+@pytest.fixture
+def launch():
+    """``kernels.start``; what it started is shut down."""
     started = []
 
-    def start():
+    def launch():
         started.append(kernels.start())
         return started[-1]
 
-    yield start
+    yield launch
     for kernel in started:
         run_sync(kernel.shutdown_kernel)(now=True)
+
+
+@pytest.fixture(params=[pytest.param(True, marks=LINUX), False], ids=["forked", "own process"])
+def start(request, monkeypatch, launch):
+    """``launch``, in either way."""
+    monkeypatch.setattr(kernels, "_FORK", request.param)
+    return launch
 
 
 def test_a_kernel_is_in_notebooks_and_has_todays_environment(start, monkeypatch):
@@ -94,23 +102,89 @@ def test_a_kernel_can_be_interrupted_and_shut_down(start):
 
 
 @LINUX
-def test_a_killed_kernel_is_seen_to_be_dead(start):
+def test_a_killed_kernel_is_seen_to_be_dead_and_can_be_shut_down(start):
     kernel = start()
     assert run_sync(kernel.is_alive)()
     os.kill(int(ask(kernel, "import os; print(os.getpid())")[0]), signal.SIGKILL)
-    run_sync(kernel.provisioner.wait)()
+    run_sync(kernel.shutdown_kernel)(now=True)
     assert not run_sync(kernel.is_alive)()
 
 
-@LINUX
-def test_forked_kernels_have_the_imports_and_come_from_one_process(monkeypatch):
+def test_pyplot_shows_its_figures(start):
+    code = "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show()"
+    shown = []
+    client = start().client()
+    client.start_channels()
+    try:
+        run_sync(client.wait_for_ready)(timeout=120)
+        run_sync(client.execute_interactive)(code, timeout=120, output_hook=shown.append)
+    finally:
+        client.stop_channels()
+    assert any("image/png" in m["content"].get("data", {}) for m in shown)
+
+
+@pytest.fixture
+def nursery(monkeypatch):
+    """Kernels are forked, the first of a test from a process of its own."""
     monkeypatch.setattr(kernels, "_FORK", True)
-    code = "import os, sys; print('torchvision' in sys.modules); print(os.getppid())"
-    answers = []
-    for _ in range(2):
-        kernel = kernels.start()
-        try:
-            answers.append(ask(kernel, code))
-        finally:
-            run_sync(kernel.shutdown_kernel)(now=True)
-    assert answers[0] == answers[1] and answers[0][0] == "True"
+    monkeypatch.setattr(kernels._Nursery, "running", None)
+    yield kernels._Nursery
+    if kernels._Nursery.running:
+        kernels._Nursery.running.process.kill()
+
+
+def parent(kernel):
+    return int(ask(kernel, "import os; print(os.getppid())")[0])
+
+
+@LINUX
+def test_forked_kernels_have_the_imports_and_come_from_one_process(nursery, launch):
+    for kernel in (launch(), launch()):
+        assert ask(kernel, "import sys; print('torchvision' in sys.modules)") == ["True"]
+        assert parent(kernel) == nursery.running.process.pid
+
+
+@LINUX
+def test_a_file_in_the_working_directory_does_not_pass_for_a_module(
+    nursery, launch, tmp_path, monkeypatch
+):
+    (tmp_path / "random.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    assert parent(launch()) == nursery.running.process.pid
+
+
+@LINUX
+@pytest.mark.parametrize("when", ["its imports fail", "it is killed"])
+def test_where_nothing_can_be_forked_kernels_start_as_elsewhere(
+    nursery, launch, tmp_path, monkeypatch, when
+):
+    if when == "its imports fail":
+        (tmp_path / "torchvision.py").write_text("raise OSError('a library is missing')")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        kernels.prepare()
+        monkeypatch.delenv("PYTHONPATH")
+    else:
+        launch()
+        nursery.running.process.kill()
+        nursery.running.process.wait()
+    assert parent(launch()) == os.getpid()
+
+
+@LINUX
+@pytest.mark.parametrize("how", ["returns", "is killed"])
+def test_kernels_end_with_the_process_that_started_them(tmp_path, how):
+    # Neither a main guard nor a shutdown: both are easily forgotten.
+    script = tmp_path / "script.py"
+    end = "" if how == "returns" else "import signal; os.kill(os.getpid(), signal.SIGKILL)"
+    script.write_text(
+        "import os\nfrom lab_utils import kernels\n"
+        f"print(kernels.start().provisioner.pid, flush=True)\n{end}\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    (pid,) = done.stdout.split()
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists():
+            return
+        time.sleep(0.1)
+    os.kill(int(pid), signal.SIGKILL)
+    pytest.fail("the kernel lives on")
