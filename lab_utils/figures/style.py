@@ -122,7 +122,7 @@ def image_grid(
     """(H, W, 3) images (uint8, or floats in 0..1) in a grid, each with a short title."""
     lines = 1 + max(title.count("\n") for title in titles)
     grid = ImageGrid(-(-len(images) // columns), columns, size, lines)
-    colors = colors or ["black"] * len(images)
+    colors = ["black"] * len(images) if colors is None else colors
     for index, shown in enumerate(zip(images, titles, colors, strict=True)):
         grid.show(divmod(index, columns), *shown, interpolation=interpolation)
     return grid.figure
