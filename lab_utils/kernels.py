@@ -6,16 +6,17 @@ safe or not there, and each kernel imports for itself.
 """
 
 from contextlib import suppress
+import ctypes
 import importlib
 import json
 import os
+from pathlib import Path
 import signal
 import socket
 import subprocess
 import sys
 import time
 from typing import Any
-import warnings
 
 from jupyter_client import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
@@ -23,6 +24,7 @@ from jupyter_core.utils import run_sync
 from lab_utils.settings import project_root
 
 _FORK = sys.platform == "linux"
+_PARENT_DEATH_SIGNAL = 1  # Linux's number for "send me this when my parent ends"
 _LAUNCHER = "ipykernel_launcher"  # the module that a kernel's command names
 _IMPORTS = ("torchvision.datasets", "lab_utils.training", "lab_utils.figures.style")
 
@@ -58,10 +60,12 @@ class _Nursery:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         handle = theirs.fileno()
-        # -P: a file in the working directory, say random.py, must not pass for a module. A session
-        # of its own: Ctrl-C in the terminal is for `lab`, which then ends its kernels.
+        # A file in the working directory, say random.py, must not pass for a module.
+        path = "import sys; sys.path = [folder for folder in sys.path if folder]"
+        code = f"{path}; from lab_utils import kernels; kernels.serve({handle})"
+        # A session of its own: Ctrl-C in the terminal is for `lab`, which then ends its kernels.
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lab_utils.kernels", str(handle)],
+            [sys.executable, "-c", code],
             stdin=subprocess.DEVNULL, pass_fds=[handle], start_new_session=True,
         )  # fmt: skip
         theirs.close()
@@ -74,7 +78,7 @@ class _Nursery:
             return int(self.channel.readline())
         except (OSError, ValueError):
             return None
-        except KeyboardInterrupt:  # the answer would pass for that to the next question
+        except BaseException:  # Ctrl-C: the answer would pass for that to the next question
             self.process.kill()
             _Nursery.running = None
             raise
@@ -108,10 +112,10 @@ class _Forked:
 
     def poll(self) -> int | None:
         try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return 1  # how it ended is not known here
-        return None
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            state = "Z"
+        return 1 if state == "Z" else None  # how it ended is not known here
 
     def wait(self) -> int:
         while self.poll() is None:
@@ -123,19 +127,24 @@ class _Forked:
             os.kill(self.pid, number)
 
 
-def _serve(lab: socket.socket) -> None:
-    """Import, then fork a kernel for every line from ``lab``, until it is gone."""
+def serve(handle: int) -> None:
+    """Import, then fork a kernel for every line from the socket ``handle``, until ``lab`` is gone.
+
+    Each line is answered by the kernel's process id, or by an empty line where there is none.
+    """
+    lab, parent = socket.socket(fileno=handle), os.getpid()
     try:
         for name in ("ipykernel.kernelapp", *_IMPORTS):
             importlib.import_module(name)
     except Exception:  # a kernel that imports for itself will show it to somebody
         return
-    # OpenBLAS has threads, and mends itself in the child; nothing else has any yet.
-    warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a kernel that ended leaves no zombie behind
     with lab.makefile("rw", encoding="utf-8") as channel:
         for line in channel:
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError:  # no memory, or too many processes
+                pid = ""
             if pid == 0:
                 request = json.loads(line)
                 break
@@ -143,11 +152,14 @@ def _serve(lab: socket.socket) -> None:
         else:
             return
     lab.close()
-    _be_kernel(*request)
+    _be_kernel(parent, *request)
 
 
-def _be_kernel(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
-    """What ``python -m ipykernel_launcher`` does, in a process that has been forked."""
+def _be_kernel(parent: int, arguments: list[str], folder: str, environment: dict[str, str]) -> None:
+    """What ``python -m ipykernel_launcher`` does, in a process forked from ``parent``."""
+    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:  # it was gone before
+        os._exit(1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     os.chdir(folder)
@@ -155,14 +167,12 @@ def _be_kernel(arguments: list[str], folder: str, environment: dict[str, str]) -
     os.environ.update(environment)
     import ipykernel.kernelapp
     import matplotlib
+    import numpy as np
 
+    np.random.seed()  # or every kernel would draw the same numbers
     # Matplotlib read this when it was imported; a kernel sets it before.
     inline = "module://matplotlib_inline.backend_inline"
     matplotlib.rcParams["backend"] = os.environ.setdefault("MPLBACKEND", inline)
     sys.argv = [_LAUNCHER, *arguments]
-    parent = f"--IPKernelApp.parent_handle={os.getppid()}"  # it ends when that process is gone
-    ipykernel.kernelapp.launch_new_instance([*arguments, parent])
-
-
-if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    known = f"--IPKernelApp.parent_handle={parent}"  # without it a kernel prints how to leave it
+    ipykernel.kernelapp.launch_new_instance([*arguments, known])
