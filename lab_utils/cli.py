@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace) -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     if steps:
         kernels.prepare()
-    from lab_utils.report import build  # takes a second, as long as the kernels are not ready
+    from lab_utils.report import build  # a second, in which no kernel is ready yet
 
     execute(run, steps, say=lambda line: print(line, flush=True), start=start)
     report = build(run)

@@ -71,7 +71,7 @@ def execute(
     os.environ["LAB_RUNS_DIR"] = str(runs_dir())
     os.environ.pop("JPY_SESSION_NAME", None)  # `lab run` in a cell of JupyterLab: nobody watches
     kernels.prepare()
-    import papermill  # noqa: F401 — takes a while too, and the kernels are not ready yet
+    import papermill  # noqa: F401 — takes a while, in which no kernel is ready yet
 
     try:
         # The system frees this lock when the process ends, however it ends.
