@@ -16,22 +16,23 @@ import pytest
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
 
 
-def ask(kernel, code):
-    """What ``code`` prints in the kernel."""
-    printed = []
-
-    def keep(message):
-        if message["msg_type"] == "stream":
-            printed.append(message["content"]["text"])
-        assert message["msg_type"] != "error", message["content"]
-
+def outputs(kernel, code):
+    """The messages that the kernel sends while it executes ``code``, which raises nothing."""
+    messages = []
     client = kernel.client()
     client.start_channels()
     try:
         run_sync(client.wait_for_ready)(timeout=120)
-        run_sync(client.execute_interactive)(code, timeout=120, output_hook=keep)
+        run_sync(client.execute_interactive)(code, timeout=120, output_hook=messages.append)
     finally:
         client.stop_channels()
+    assert not [m["content"] for m in messages if m["msg_type"] == "error"]
+    return messages
+
+
+def ask(kernel, code):
+    """The lines that ``code`` prints in the kernel."""
+    printed = [m["content"]["text"] for m in outputs(kernel, code) if m["msg_type"] == "stream"]
     return "".join(printed).split("\n")[:-1]
 
 
@@ -115,15 +116,7 @@ def test_a_killed_kernel_is_seen_to_be_dead_and_can_be_shut_down(start):
 
 def test_pyplot_shows_its_figures(start):
     code = "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show()"
-    shown = []
-    client = start().client()
-    client.start_channels()
-    try:
-        run_sync(client.wait_for_ready)(timeout=120)
-        run_sync(client.execute_interactive)(code, timeout=120, output_hook=shown.append)
-    finally:
-        client.stop_channels()
-    assert any("image/png" in m["content"].get("data", {}) for m in shown)
+    assert any("image/png" in m["content"].get("data", {}) for m in outputs(start(), code))
 
 
 @pytest.fixture
