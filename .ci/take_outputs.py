@@ -9,9 +9,10 @@ committed files differ from the sources in outputs alone.
 from pathlib import Path
 import sys
 
-from lab_utils.run import STEPS, Run
-from lab_utils.settings import project_root
 import nbformat
+
+from lab_utils.core.params import project_root
+from lab_utils.core.run import STEPS, Run
 
 
 def main(word: str) -> None:

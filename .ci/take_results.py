@@ -10,12 +10,14 @@ import re
 import shlex
 import sys
 
-from lab_utils import LabError
-from lab_utils.comparison import Result, find, load, results_dir
-from lab_utils.files import write_atomic, write_json
-from lab_utils.run import Run
-from lab_utils.settings import Settings, load_params
 import numpy as np
+
+from lab_utils import LabError
+from lab_utils.core.files import write_atomic, write_json
+from lab_utils.core.params import load_params
+from lab_utils.core.run import Run
+from lab_utils.core.settings import Settings
+from lab_utils.experiments.results import Result, find, load, results_dir
 
 _LOCAL = re.compile(r"/(?:[\w.-]+/)+|\b[A-Za-z]:\\")  # a path from a root
 

@@ -10,18 +10,21 @@ from functools import partial
 from itertools import islice
 from statistics import median
 
-from benchmarks import baseline
-from benchmarks.common import Row, cifar10, course, run, say, timed
-from lab_utils import LabError, hardware
-from lab_utils.batches import Batches
-from lab_utils.data import Dataset
-from lab_utils.epoch import train_epoch
-from lab_utils.hardware import Machine
-from lab_utils.optim import make_optimizer, make_schedule
-from lab_utils.settings import Settings, load_settings
-from lab_utils.training import new_model, training_batches
 import torch
 from torch import Tensor
+
+from benchmarks import baseline
+from benchmarks.common import Row, cifar10, course, run, say, timed
+from lab_utils import LabError
+from lab_utils.core.params import load_settings
+from lab_utils.core.settings import Settings
+from lab_utils.data.batches import Batches, training_batches
+from lab_utils.data.dataset import Dataset
+from lab_utils.model.build import new_model
+from lab_utils.setup import hardware
+from lab_utils.setup.hardware import Machine
+from lab_utils.training.loop import train_epoch
+from lab_utils.training.optim import make_optimizer, make_schedule
 
 WARM_UP = 3  # steps: the first ones allocate memory and choose algorithms
 

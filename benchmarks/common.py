@@ -12,12 +12,16 @@ import sys
 import time
 from typing import Any
 
-from lab_utils import LabError, hardware
-from lab_utils.data import Dataset, Split
-from lab_utils.files import write_json
-from lab_utils.settings import Settings, load_settings
-from lab_utils.sources import cifar10_folder, read
 import torch
+
+from lab_utils import LabError
+from lab_utils.core.files import write_json
+from lab_utils.core.params import load_settings
+from lab_utils.core.settings import Settings
+from lab_utils.data.cifar10 import cifar10_folder
+from lab_utils.data.dataset import Dataset, Split
+from lab_utils.data.sources import read
+from lab_utils.setup import check, hardware
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def run(name: str, measure: Callable[[argparse.Namespace], list[Row]], **options
     arguments = parser.parse_args()
     try:
         machine = hardware.choose(Settings(experiment=name))
-        described = hardware.describe() | {
+        described = check.describe() | {
             "device": str(machine.device),
             "precision": machine.precision,
         }

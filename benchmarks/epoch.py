@@ -8,17 +8,21 @@ import argparse
 from dataclasses import replace
 from statistics import median
 
-from benchmarks.common import Row, cifar10, compare_seconds, course, run, say, timed
-from lab_utils import LabError, hardware
-from lab_utils.data import Dataset, Split
-from lab_utils.epoch import train_epoch
-from lab_utils.hardware import Machine
-from lab_utils.optim import make_optimizer, make_schedule
-from lab_utils.profiling import training_flops
-from lab_utils.settings import Settings, load_settings
-from lab_utils.training import new_model, training_batches
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.common import Row, cifar10, compare_seconds, course, run, say, timed
+from lab_utils import LabError
+from lab_utils.core.params import load_settings
+from lab_utils.core.settings import Settings
+from lab_utils.data.batches import training_batches
+from lab_utils.data.dataset import Dataset, Split
+from lab_utils.model.build import new_model
+from lab_utils.setup import hardware
+from lab_utils.setup.hardware import Machine
+from lab_utils.speed.profiling import training_flops
+from lab_utils.training.loop import train_epoch
+from lab_utils.training.optim import make_optimizer, make_schedule
 
 
 class Training:

@@ -13,9 +13,9 @@ import sys
 import tempfile
 
 from benchmarks.common import Row, run, say, timed
-from lab_utils.files import read_json
-from lab_utils.run import STEPS
-from lab_utils.settings import project_root
+from lab_utils.core.files import read_json
+from lab_utils.core.params import project_root
+from lab_utils.core.run import STEPS
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
@@ -31,7 +31,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
         say(", ".join(f"{step} {seconds:.1f} s" for step, seconds in inside.items()))
         return wall - read_json(run_folder / "training.json")["train_seconds"]
 
-    lab = [sys.executable, "-m", "lab_utils.cli"]
+    lab = [sys.executable, "-m", "lab.cli"]
     ours, theirs = [], []
     for _ in range(arguments.runs):
         with tempfile.TemporaryDirectory() as folder:

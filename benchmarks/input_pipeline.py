@@ -5,12 +5,13 @@ import itertools
 from statistics import median
 import time
 
+import torch
+
 from benchmarks import baseline
 from benchmarks.common import Row, cifar10, run, say
-from lab_utils.settings import load_settings
-from lab_utils.sources import cifar10_folder
-from lab_utils.training import training_batches
-import torch
+from lab_utils.core.params import load_settings
+from lab_utils.data.batches import training_batches
+from lab_utils.data.cifar10 import cifar10_folder
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:

@@ -2,11 +2,13 @@
 
 import argparse
 
+from scipy import stats
+
 from benchmarks.common import Row, cifar10, run, say
 from benchmarks.time_to_accuracy import train_and_test
-from lab_utils import LabError, hardware
-from lab_utils.settings import load_settings
-from scipy import stats
+from lab_utils import LabError
+from lab_utils.core.params import load_settings
+from lab_utils.setup import hardware
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:

@@ -11,8 +11,8 @@ import sys
 import tempfile
 
 from benchmarks.common import Row, run, say, timed
-from lab_utils.files import read_json
-from lab_utils.settings import project_root
+from lab_utils.core.files import read_json
+from lab_utils.core.params import project_root
 
 COURSE = 79.84  # the case study's figure, of 20 epochs; to be reproduced within 1.5 points
 
@@ -20,7 +20,7 @@ COURSE = 79.84  # the case study's figure, of 20 epochs; to be reproduced within
 def lab(folder: str, *words: str) -> float:
     """Seconds of one ``lab`` command whose run folders go to ``folder``."""
     environment = os.environ | {"LAB_RUNS_DIR": folder, "LAB_SET": ""}
-    command = [sys.executable, "-m", "lab_utils.cli", *words]
+    command = [sys.executable, "-m", "lab.cli", *words]
     options = {"cwd": project_root(), "env": environment, "check": True, "stdout": sys.stderr}
     return timed(lambda: subprocess.run(command, **options))
 

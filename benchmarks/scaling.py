@@ -13,15 +13,17 @@ import subprocess
 import sys
 import time
 
-from benchmarks.common import Row, cifar10, run, say
-from lab_utils import hardware
-from lab_utils.data import Split
-from lab_utils.epoch import train_epoch
-from lab_utils.optim import make_optimizer, make_schedule
-from lab_utils.run import peak_memory_mb
-from lab_utils.settings import load_settings
-from lab_utils.training import new_model, training_batches
 import torch
+
+from benchmarks.common import Row, cifar10, run, say
+from lab_utils.core.params import load_settings
+from lab_utils.core.process import peak_memory_mb
+from lab_utils.data.batches import training_batches
+from lab_utils.data.dataset import Split
+from lab_utils.model.build import new_model
+from lab_utils.setup import hardware
+from lab_utils.training.loop import train_epoch
+from lab_utils.training.optim import make_optimizer, make_schedule
 
 IMAGES = (5_000, 50_000, 500_000)
 BATCHES = (32, 64, 128, 256, 512, 1024)

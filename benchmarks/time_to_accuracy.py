@@ -8,18 +8,21 @@ import argparse
 from statistics import mean
 import time
 
+import torch
+
 from benchmarks import baseline
 from benchmarks.common import Row, cifar10, course, run, say
-from lab_utils import hardware
-from lab_utils.batches import Batches
-from lab_utils.data import Dataset, Split
-from lab_utils.epoch import step_network, train_epoch
-from lab_utils.evaluation import accuracy, predict
-from lab_utils.hardware import Machine
-from lab_utils.optim import make_optimizer, make_schedule
-from lab_utils.settings import Settings, load_settings
-from lab_utils.training import EVAL_BATCH, new_model, training_batches
-import torch
+from lab_utils.core.params import load_settings
+from lab_utils.core.settings import Settings
+from lab_utils.data.batches import Batches, training_batches
+from lab_utils.data.dataset import Dataset, Split
+from lab_utils.model.build import new_model
+from lab_utils.model.predict import accuracy, predict
+from lab_utils.setup import hardware
+from lab_utils.setup.hardware import Machine
+from lab_utils.training.fit import EVAL_BATCH
+from lab_utils.training.loop import step_network, train_epoch
+from lab_utils.training.optim import make_optimizer, make_schedule
 
 TARGETS = {"simple_fast": 0.7984, "sprint": 0.7984, "ninety_four": 0.94}
 

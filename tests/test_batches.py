@@ -1,12 +1,14 @@
 """Each augmentation against torchvision's definition of it; normalisation against NumPy."""
 
-from lab_utils import LabError, augment
-from lab_utils.batches import Augmentation, Batches, border, crop, cut_out, normalize
-from lab_utils.data import Split
 import numpy as np
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as tv
+
+from lab_utils import LabError
+from lab_utils.data import augment
+from lab_utils.data.batches import Augmentation, Batches, border, crop, cut_out, normalize
+from lab_utils.data.dataset import Split
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 

@@ -4,26 +4,22 @@ import csv
 import importlib.util
 import sys
 
-from lab_utils import LabError, comparison
-from lab_utils.cli import main
-from lab_utils.comparison import (
-    Group,
-    compare,
-    cross_validations,
-    find,
-    group,
-    one_batch,
-    paragraph,
-    sentence,
-)
-from lab_utils.files import write_json
-from lab_utils.intervals import wilson_interval
-from lab_utils.run import Run
-from lab_utils.settings import load_settings, project_root
-from lab_utils.sweep import plan
 import numpy as np
 import pytest
 from scipy.stats import binomtest, t, ttest_rel
+
+from lab.cli import main
+from lab.sweep import plan
+from lab_utils import LabError
+from lab_utils.core.files import write_json
+from lab_utils.core.params import load_settings, project_root
+from lab_utils.core.run import Run
+from lab_utils.evaluation.metrics import wilson_interval
+from lab_utils.experiments import effects, results, significance
+from lab_utils.experiments.recipes import Group, group
+from lab_utils.experiments.results import find
+from lab_utils.experiments.sentences import cross_validations, paragraph, sentence
+from lab_utils.experiments.significance import compare, one_batch
 
 IMAGES = 1000
 TARGETS = np.arange(IMAGES) % 10
@@ -144,11 +140,11 @@ def test_recipes_of_an_experiment_are_told_apart_by_what_differs(runs):
 
 def test_mcnemar_counts_what_one_model_alone_gets_right(runs):
     a, b = make_run("quick", 700), make_run("case_study", 700, luck=30)
-    test = comparison.mcnemar(comparison.load(a.path), comparison.load(b.path))
+    test = significance.mcnemar(results.load(a.path), results.load(b.path))
     assert (test.only_a, test.only_b, test.images) == (30, 30, IMAGES)
     assert test.p_value == 1
     c = make_run("sprint", 670, luck=20)  # right are 20 to 689
-    test = comparison.mcnemar(comparison.load(a.path), comparison.load(c.path))
+    test = significance.mcnemar(results.load(a.path), results.load(c.path))
     assert (test.only_a, test.only_b) == (30, 0)
     assert test.p_value == pytest.approx(binomtest(30, 30).pvalue)
 
@@ -233,7 +229,7 @@ def test_the_folds_of_a_recipe_are_one_cross_validation(runs):
         "in the mean, with a standard deviation of 1.00 points from fold to fold."
     ]
     assert cross_validations(groups)[0] in paragraph(groups, compare(groups))
-    assert not comparison.sensitivity(groups[1:])  # a fold is no part of a recipe
+    assert not effects.sensitivity(groups[1:])  # a fold is no part of a recipe
 
 
 def test_the_courses_accuracy_is_that_of_one_batch():
@@ -250,8 +246,8 @@ def test_the_courses_accuracy_is_that_of_one_batch():
 def test_sensitivity_goes_through_the_best_on_validation(runs):
     for lr, size, correct in [(1e-3, 64, 700), (1e-3, 128, 710), (2e-3, 64, 690), (2e-3, 128, 680)]:
         make_run(lr=lr, batch_size=size, correct=correct)
-    effects = comparison.sensitivity(group(find("quick")))
-    found = [(e.setting, e.value, round(e.val_difference, 3), e.chosen) for e in effects]
+    found_effects = effects.sensitivity(group(find("quick")))
+    found = [(e.setting, e.value, round(e.val_difference, 3), e.chosen) for e in found_effects]
     assert found == [
         ("batch_size", 64, -0.010, False), ("batch_size", 128, 0.0, True),
         ("lr", 1e-3, 0.0, True), ("lr", 2e-3, -0.030, False),
@@ -263,11 +259,11 @@ def test_ablation_compares_each_part_with_the_full_recipe(runs):
     make_run("simple_fast", 790, label_smoothing=0.0)
     make_run("simple_fast", 740, alternate_flip=False)
     make_run(plan(["simple_fast"], {}, {}, ablate=["muon_lr"])[1], 760)  # None beside a number
-    effects = comparison.ablation(group(find("simple_fast")))
-    assert [(e.setting, e.value) for e in effects] == [
+    found_effects = effects.ablation(group(find("simple_fast")))
+    assert [(e.setting, e.value) for e in found_effects] == [
         ("alternate_flip", False), ("muon_lr", None), ("label_smoothing", 0.0),
     ]  # fmt: skip
-    assert [round(e.difference, 3) for e in effects] == [-0.06, -0.04, -0.01]
+    assert [round(e.difference, 3) for e in found_effects] == [-0.06, -0.04, -0.01]
 
 
 def test_lab_compare_shows_a_table_and_sentences_and_writes_csv(three_seeds, capsys, tmp_path):
@@ -294,7 +290,7 @@ def take_results(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("taken", project_root() / ".ci/take_results.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for where in (module, comparison.results):
+    for where in (module, results):
         monkeypatch.setattr(where, "results_dir", lambda: tmp_path / "results")
     return module
 
@@ -305,7 +301,7 @@ def test_results_are_taken_small_and_load_as_the_run_does(runs, tmp_path, take_r
     take_results.main(["quick"])
     folder = tmp_path / "results" / "quick" / whole.name
     assert sum(path.stat().st_size for path in folder.iterdir()) < 150e3
-    taken = comparison.load(folder)
+    taken = results.load(folder)
     assert taken.test_accuracy == whole.test_accuracy
     assert taken.flops == whole.flops
     assert (taken.predicted == whole.predicted).all()

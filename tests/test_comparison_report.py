@@ -4,17 +4,19 @@ import json
 from pathlib import Path
 from statistics import mean, stdev
 
-from lab_utils import LabError, report
-from lab_utils.comparison import compare, group, overview, section, significance
-from lab_utils.comparison import gather as gathering
-from lab_utils.comparison.gather import gather, largest
-from lab_utils.figures import comparison as figures
-from lab_utils.files import write_json
-from lab_utils.intervals import wilson_interval
-from lab_utils.settings import Settings
 import numpy as np
 import pytest
 from test_report import make_run, words
+
+from lab import comparison, report
+from lab_utils import LabError
+from lab_utils.core.files import write_json
+from lab_utils.core.settings import Settings
+from lab_utils.evaluation.metrics import wilson_interval
+from lab_utils.experiments import effects, figures, results, significance
+from lab_utils.experiments.recipes import group
+from lab_utils.experiments.results import gather, largest
+from lab_utils.experiments.significance import compare
 
 
 def fabricate(
@@ -76,7 +78,7 @@ def fabricate(
 def committed(tmp_path, runs, monkeypatch) -> Path:
     """An empty folder in place of ``report/results``."""
     folder = tmp_path / "results"
-    for module in (gathering, section):
+    for module in (results, comparison):
         monkeypatch.setattr(module, "results_dir", lambda: folder)
     return folder
 
@@ -95,7 +97,7 @@ def test_the_report_has_siblings_and_committed_results_in_one_table(course, runs
     run = make_run(runs / "quick", correct=7812)
     make_run(runs / "again", correct=7900, seed=1)
     fabricate(course, "smoke", 0.99, data="shapes", fingerprint="beef", seconds=4)
-    values, _ = section.section(run)
+    values, _ = comparison.section(run)
     assert (values["runs"], values["committed"], values["apart"]) == (11, 9, {"shapes": 1})
     rows = {row["experiment"]: row for row in values["rows"]}
     assert list(rows) == ["quick", "exp2_low_lr", "exp3_big_batch", "exp1_baseline"]
@@ -113,7 +115,7 @@ def test_the_report_has_siblings_and_committed_results_in_one_table(course, runs
 
 
 def test_the_sentences_follow_the_tests(course, runs):
-    values, drawn = section.section(make_run(runs / "quick", correct=7800))
+    values, drawn = comparison.section(make_run(runs / "quick", correct=7800))
     close, far, _ = values["course_sentences"]
     assert close.startswith("exp2_low_lr against exp3_big_batch: +0.13 points")
     assert "not distinguishable at 3 seeds" in close
@@ -135,7 +137,7 @@ def test_a_difference_is_that_of_the_other_recipe_from_the_reference(committed):
     sprint, quick = group(gather(committed))
     for reference, other, sign in ((sprint, quick, -1), (quick, sprint, 1)):
         (pair,) = compare([sprint, quick], reference)
-        row = section._row(pair, reference)
+        row = comparison._row(pair, reference)
         assert (row["label"], row["distinguishable"]) == (other.label, True)
         assert row["difference"] == pytest.approx(sign * 0.0102)
         assert row["low"] < row["difference"] < row["high"]
@@ -163,7 +165,7 @@ def test_grids_and_ablations_are_chosen_by_validation(committed, runs):
         fabricate(committed, "case_study", accuracy, name=f"lr={lr}", lr=lr)
     fabricate(committed, "case_study", 0.70, name="lr=0.003-flip=false", lr=3e-3, flip=False)
     run = make_run(runs / "quick")
-    values, drawn = section.section(run)
+    values, drawn = comparison.section(run)
     assert [row["value"] for row in values["sensitivity"]] == [1e-3, 3e-3, 1e-2]
     assert [row["chosen"] for row in values["sensitivity"]] == [False, True, False]
     (part,) = values["ablation"]
@@ -180,7 +182,7 @@ def test_a_run_outside_a_grid_does_not_hide_what_the_grid_shows(committed):
         for size in (64, 128):
             fabricate(committed, "quick", 0.7 + lr, name=f"{lr}-{size}", lr=lr, batch_size=size)
     fabricate(committed, "quick", 0.9, name="long", lr=3e-3, batch_size=128, epochs=20, flip=False)
-    rows = overview.varied(group(gather(committed)))
+    rows = effects.varied(group(gather(committed)))
     assert [(row["setting"], row["value"]) for row in rows] == [
         ("batch_size", 64), ("batch_size", 128), ("lr", 1e-3), ("lr", 3e-3),
     ]  # fmt: skip
@@ -192,7 +194,7 @@ def test_of_many_recipes_the_best_of_each_experiment_and_the_own_are_shown(commi
     for i in range(13):
         fabricate(committed, "quick", 0.75 + 0.005 * i, name=f"q{i}", lr=1e-4 * (i + 1))
     run = make_run(runs / "quick", correct=6000)
-    values, _ = section.section(run)
+    values, _ = comparison.section(run)
     assert values["recipes"] == 14
     assert [row["accuracy"] for row in values["rows"]] == [pytest.approx(0.81), 0.6]
     assert [row["this"] for row in values["rows"]] == [False, True]

@@ -9,14 +9,16 @@ import pickle
 import tarfile
 import threading
 
-from lab_utils import LabError, sources
-from lab_utils.data import channel_statistics, load, load_test
-from lab_utils.run import open_run
 import numpy as np
 from PIL import Image
 import pytest
 import torch
 from torchvision.datasets import CIFAR10
+
+from lab_utils import LabError
+from lab_utils.core.run import open_run
+from lab_utils.data import cifar10, sources
+from lab_utils.data.dataset import channel_statistics, load, load_test
 
 REAL = os.environ.get("LAB_DATA_DIR")
 FOLDER = "cifar-10-batches-py"
@@ -51,8 +53,8 @@ def tiny_cifar(tmp_path, monkeypatch):
 
 
 def _forget():
-    sources.cifar10_folder.cache_clear()
-    sources._cifar10.cache_clear()
+    cifar10.cifar10_folder.cache_clear()
+    cifar10._cifar10.cache_clear()
 
 
 @pytest.fixture

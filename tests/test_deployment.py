@@ -4,17 +4,21 @@ import contextlib
 import io
 import warnings
 
-from lab_utils import LabError, deployment, models
-from lab_utils.card import model_card
-from lab_utils.checkpoints import save_best
-from lab_utils.data import Dataset, Split
-from lab_utils.inference import InferenceEngine, load_pixel_model, to_rgb
-from lab_utils.run import Run
-from lab_utils.settings import Settings, project_root
 import numpy as np
 from PIL import Image
 import pytest
 import torch
+
+from lab_utils import LabError
+from lab_utils.core.params import project_root
+from lab_utils.core.run import Run
+from lab_utils.core.settings import Settings
+from lab_utils.data.dataset import Dataset, Split
+from lab_utils.deployment import export
+from lab_utils.deployment.engine import InferenceEngine, load_pixel_model, to_rgb
+from lab_utils.deployment.model_card import model_card
+from lab_utils.model import networks
+from lab_utils.training.checkpoints import save_best
 
 CLASSES = ("ant", "bee", "cow", "dog")
 SETTINGS = Settings(experiment="smoke")
@@ -31,7 +35,7 @@ def dataset():
 def checkpoint(tmp_path_factory):
     """A best.pt of an untrained SimpleCNN, with BatchNorm statistics that do something."""
     torch.manual_seed(0)
-    model = models.build("simplecnn", num_classes=4)
+    model = networks.build("simplecnn", num_classes=4)
     model(torch.randn(64, 3, 32, 32))
     path = tmp_path_factory.mktemp("run") / "checkpoints" / "best.pt"
     save_best(path, model, dataset(), SETTINGS, {"epoch": 3, "val_accuracy": 0.25})
@@ -48,7 +52,7 @@ def exported(checkpoint):
         contextlib.redirect_stderr(said),
         warnings.catch_warnings(record=True) as warned,
     ):
-        exports = deployment.export_all(model, best, checkpoint.parent.parent / "exports")
+        exports = export.export_all(model, best, checkpoint.parent.parent / "exports")
     loud = [w for w in warned if not issubclass(w.category, DeprecationWarning)]
     return model, exports, said.getvalue() + "".join(str(w.message) for w in loud)
 
@@ -71,12 +75,12 @@ def pixels(count):
 
 def test_every_export_loads_again_and_computes_the_same(exported):
     model, exports, _ = exported
-    rows = deployment.compare(model, exports, pixels(50))
+    rows = export.compare(model, exports, pixels(50))
     assert [row["name"] for row in rows] == ["state dict", "TorchScript", "torch.export", "ONNX"]
-    for row, export in zip(rows, exports, strict=True):
+    for row, file in zip(rows, exports, strict=True):
         assert row["max_logit_difference"] < 1e-4
         assert row["same_predictions"] == 1
-        assert row["bytes"] == export.path.stat().st_size > 4 * 600_000
+        assert row["bytes"] == file.path.stat().st_size > 4 * 600_000
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 64])
@@ -84,14 +88,14 @@ def test_every_export_takes_batches_of_any_size(exported, count):
     model, exports, _ = exported
     with torch.inference_mode():
         expected = model(pixels(count))
-        for export in exports:
-            torch.testing.assert_close(export.run(pixels(count)), expected, atol=1e-4, rtol=0)
+        for file in exports:
+            torch.testing.assert_close(file.run(pixels(count)), expected, atol=1e-4, rtol=0)
 
 
 def test_a_wrong_export_would_be_noticed(exported):
     model, exports, _ = exported
-    wrong = deployment.Export("wrong", exports[0].path, "", lambda x: model(x).flip(1))
-    (row,) = deployment.compare(model, [wrong], pixels(50))
+    wrong = export.Export("wrong", exports[0].path, "", lambda x: model(x).flip(1))
+    (row,) = export.compare(model, [wrong], pixels(50))
     assert row["max_logit_difference"] > 1e-3
     assert row["same_predictions"] < 0.5
 
@@ -100,19 +104,19 @@ def test_exporting_says_nothing_and_leaves_one_file_a_format(exported):
     _, exports, said = exported
     assert said == ""
     folder = exports[0].path.parent
-    assert {path.name for path in folder.iterdir()} == {export.path.name for export in exports}
+    assert {path.name for path in folder.iterdir()} == {file.path.name for file in exports}
 
 
 def test_no_export_tells_a_path_of_this_machine(exported):
-    for export in exported[1]:
-        content = export.path.read_bytes()
+    for file in exported[1]:
+        content = file.path.read_bytes()
         assert str(project_root()).encode() not in content
         assert b"site-packages" not in content
 
 
 def test_every_format_is_timed_at_every_batch_size(exported):
-    times = deployment.measure(exported[1], pixels(4), batch_sizes=(1, 6), seconds=0.01, rounds=2)
-    assert list(times) == [export.name for export in exported[1]]
+    times = export.measure(exported[1], pixels(4), batch_sizes=(1, 6), seconds=0.01, rounds=2)
+    assert list(times) == [file.name for file in exported[1]]
     assert all(list(sizes) == [1, 6] and min(sizes.values()) > 0 for sizes in times.values())
 
 
@@ -242,7 +246,7 @@ def test_the_model_card_holds_the_numbers(checkpoint, exported, tmp_path, monkey
     }  # fmt: skip
     per_class = [{"class": name, "recall": 0.5 + i / 10} for i, name in enumerate(CLASSES)]
     pairs = [{"true": "ant", "predicted": "bee", "count": 3, "share": 0.21}]
-    formats = deployment.compare(*exported[:2], pixels(4))
+    formats = export.compare(*exported[:2], pixels(4))
     formats = [row | {"latency_ms": 1.234} for row in formats]
     best = load_pixel_model(checkpoint)[1]
     evaluation = {"per_class": per_class, "confused_pairs": pairs}

@@ -2,16 +2,17 @@
 
 from io import BytesIO
 
-from lab_utils import evaluation
-from lab_utils.batches import Batches
-from lab_utils.data import Split
-from lab_utils.figures import evaluation as figures
-from lab_utils.hardware import Machine
 import numpy as np
 import pytest
 import sklearn.metrics
 import torch
 from torch import nn
+
+from lab_utils.data.batches import Batches
+from lab_utils.data.dataset import Split
+from lab_utils.evaluation import figures, metrics
+from lab_utils.model import predict
+from lab_utils.setup.hardware import Machine
 
 CPU = Machine(torch.device("cpu"), "", torch.float32, "")
 
@@ -43,26 +44,26 @@ def test_accuracy_counts_every_sample_once_whatever_the_batch_size(split, batch_
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
     batches = Batches(split, batch_size, (0.5,) * 3, (0.25,) * 3)
-    logits, targets = evaluation.predict(model, batches, CPU)
+    logits, targets = predict.predict(model, batches, CPU)
     inputs = (split.images.float() / 255 - 0.5) / 0.25
     right = sum(model(x[None]).argmax().item() == y for x, y in zip(inputs, targets, strict=True))
     assert logits.shape == (103, 5)
     assert targets.equal(split.targets)
-    assert evaluation.accuracy(logits, targets) == right / 103
+    assert predict.accuracy(logits, targets) == right / 103
 
 
 def test_a_small_last_batch_weighs_no_more_than_its_samples():
     logits, targets = answers([0, 0, 0, 1, 1], 2), torch.zeros(5, dtype=torch.int64)
     of_batches = [(x.argmax(1) == 0).double().mean().item() for x in logits.split(3)]
     assert sum(of_batches) / 2 == 0.5
-    assert evaluation.accuracy(logits, targets) == 3 / 5
+    assert predict.accuracy(logits, targets) == 3 / 5
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_predicting_runs_in_evaluation_mode_and_puts_the_model_back(split, training):
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(192, 5)).train(training)
     batches = Batches(split, 50, (0.5,) * 3, (0.25,) * 3)
-    first, second = (evaluation.predict(model, batches, CPU)[0] for _ in range(2))
+    first, second = (predict.predict(model, batches, CPU)[0] for _ in range(2))
     assert first.equal(second)
     assert first.dtype == torch.float32
     assert model.training is training
@@ -78,14 +79,14 @@ def test_predicting_runs_in_evaluation_mode_and_puts_the_model_back(split, train
     ],
 )
 def test_the_interval_is_wilsons(correct, total, low, high):
-    assert evaluation.wilson_interval(correct, total) == pytest.approx((low, high), abs=5e-5)
+    assert metrics.wilson_interval(correct, total) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_the_summary_agrees_with_scikit_learn(scored):
     logits, targets = scored
     y, predicted = targets.numpy(), logits.argmax(1).numpy()
     probabilities = logits.double().softmax(1).numpy()
-    found = evaluation.summarize(logits, targets)
+    found = metrics.summarize(logits, targets)
     one_vs_rest = [sklearn.metrics.roc_auc_score(y == k, probabilities[:, k]) for k in range(5)]
     macro = {"average": "macro"}
     assert found["test_images"] == 1003
@@ -104,31 +105,31 @@ def test_the_summary_agrees_with_scikit_learn(scored):
 
 def test_two_classes_are_enough(scored):
     logits, targets = scored[0][:, :2], scored[1] % 2
-    found = evaluation.summarize(logits, targets)
+    found = metrics.summarize(logits, targets)
     score = (logits[:, 1] - logits[:, 0]).numpy()
     assert found["macro_auc"] == pytest.approx(sklearn.metrics.roc_auc_score(targets, score))
-    assert evaluation.confusion(logits, targets).shape == (2, 2)
+    assert metrics.confusion(logits, targets).shape == (2, 2)
 
 
 def test_a_class_without_samples_has_no_auc_and_spoils_nothing_else():
     logits, targets = answers([0, 1, 1, 2], 3), torch.tensor([0, 1, 1, 1])
-    found = evaluation.summarize(logits, targets)
+    found = metrics.summarize(logits, targets)
     assert np.isnan(found.pop("macro_auc"))
     assert all(np.isfinite(value) for value in found.values())
-    missing = evaluation.per_class(logits, targets, ["a", "b", "c"])[2]
+    missing = metrics.per_class(logits, targets, ["a", "b", "c"])[2]
     assert missing == {"class": "c", "precision": 0, "recall": 0, "f1": 0, "support": 0}
-    assert evaluation.confused_pairs(evaluation.confusion(logits, targets), "abc") == [
+    assert metrics.confused_pairs(metrics.confusion(logits, targets), "abc") == [
         {"true": "b", "predicted": "c", "count": 1, "share": pytest.approx(1 / 3)}
     ]
 
 
 def test_the_loss_of_a_hopeless_answer_is_not_cut_off():
-    found = evaluation.summarize(torch.tensor([[0.0, 1000.0], [0.0, 1.0]]), torch.tensor([0, 1]))
+    found = metrics.summarize(torch.tensor([[0.0, 1000.0], [0.0, 1.0]]), torch.tensor([0, 1]))
     assert found["test_loss"] == pytest.approx((1000 + np.log(1 + np.exp(-1))) / 2)
 
 
 def test_the_figures_of_a_class_are_those_done_by_hand():
-    cat, dog = evaluation.per_class(
+    cat, dog = metrics.per_class(
         answers([0, 0, 0, 1, 1, 0, 1, 1, 1, 1]),
         torch.tensor([0] * 5 + [1] * 5),
         ["cat", "dog"],
@@ -141,26 +142,26 @@ def test_the_figures_of_a_class_are_those_done_by_hand():
 
 
 def test_a_row_of_the_confusion_matrix_is_a_true_class():
-    counts = evaluation.confusion(answers([1, 1, 2, 0], 3), torch.tensor([0, 0, 0, 1]))
+    counts = metrics.confusion(answers([1, 1, 2, 0], 3), torch.tensor([0, 0, 0, 1]))
     assert counts.tolist() == [[0, 2, 1], [1, 0, 0], [0, 0, 0]]
 
 
 def test_the_most_confused_pairs_come_first_and_only_errors_count():
     counts = np.array([[90, 7, 3], [7, 92, 1], [0, 0, 50]])
-    pairs = evaluation.confused_pairs(counts, ["a", "b", "c"], top=3)
+    pairs = metrics.confused_pairs(counts, ["a", "b", "c"], top=3)
     assert [(p["true"], p["predicted"], p["count"]) for p in pairs] == [
         ("a", "b", 7),
         ("b", "a", 7),
         ("a", "c", 3),
     ]
     assert pairs[0]["share"] == 0.07
-    assert len(evaluation.confused_pairs(counts, ["a", "b", "c"], top=9)) == 4
-    assert evaluation.confused_pairs(np.diag([5, 5]), ["a", "b"]) == []
+    assert len(metrics.confused_pairs(counts, ["a", "b", "c"], top=9)) == 4
+    assert metrics.confused_pairs(np.diag([5, 5]), ["a", "b"]) == []
 
 
 def test_the_calibration_error_is_the_one_done_by_hand():
     logits = torch.tensor([[0.8, 0.2]] * 4 + [[0.6, 0.4]] * 2).log()
-    found = evaluation.reliability(logits, torch.tensor([0, 0, 0, 1, 0, 0]))
+    found = metrics.reliability(logits, torch.tensor([0, 0, 0, 1, 0, 0]))
     assert found["ece"] == pytest.approx(4 / 6 * 0.05 + 2 / 6 * 0.4)
     filled = [row for row in found["bins"] if row["count"]]
     assert [(row["count"], row["accuracy"]) for row in filled] == [(2, 1.0), (4, 0.75)]
@@ -169,7 +170,7 @@ def test_the_calibration_error_is_the_one_done_by_hand():
 def test_every_sample_is_in_the_bin_of_its_confidence(scored):
     logits, targets = scored
     certain = torch.cat([logits, 1e4 * answers([0, 1], 5)])  # a confidence of exactly 1
-    bins = evaluation.reliability(certain, torch.cat([targets, torch.tensor([0, 1])]))["bins"]
+    bins = metrics.reliability(certain, torch.cat([targets, torch.tensor([0, 1])]))["bins"]
     assert sum(row["count"] for row in bins) == 1005
     assert all(row["lower"] <= row["confidence"] <= row["upper"] for row in bins if row["count"])
     assert [row["lower"] for row in bins[1:]] == [row["upper"] for row in bins[:-1]]
@@ -177,7 +178,7 @@ def test_every_sample_is_in_the_bin_of_its_confidence(scored):
 
 def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
     logits = torch.tensor([[0.75, 0.25]] * 4).log()
-    assert evaluation.reliability(logits, torch.tensor([0, 0, 0, 1]))["ece"] < 1e-7
+    assert metrics.reliability(logits, torch.tensor([0, 0, 0, 1]))["ece"] < 1e-7
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
 )
 def test_the_success_criteria_follow_from_the_numbers(losses, train, val, passed):
     history = [{"train_loss": loss} for loss in losses]
-    rows = evaluation.success_criteria(history, train, val)
+    rows = metrics.success_criteria(history, train, val)
     assert [row["passed"] for row in rows] == passed
     assert rows[0]["found"] == f"{val:.2%}"
 
@@ -201,11 +202,11 @@ def test_the_figures_draw_any_number_of_classes(classes):
     targets = torch.randint(classes, (200,), generator=generator)
     logits = answers((targets + (torch.arange(200) % 3 == 0)) % classes, classes)
     names = [f"a class with a long name {i}" for i in range(classes)]
-    rows = evaluation.per_class(logits, targets, names)
+    rows = metrics.per_class(logits, targets, names)
     drawn = [
-        figures.confusion_matrix(evaluation.confusion(logits, targets), names),
+        figures.confusion_matrix(metrics.confusion(logits, targets), names),
         figures.per_class(rows, [(0.0, 1.0)] * classes, 0.7),
-        figures.reliability(evaluation.reliability(logits, targets)["bins"]),
+        figures.reliability(metrics.reliability(logits, targets)["bins"]),
         figures.predictions(np.zeros((2, 9, 9, 3), np.uint8), names[:2], names[:1] * 2, [1, 0.5]),
         figures.predictions(np.zeros((0, 9, 9, 3), np.uint8), [], [], []),
     ]  # fmt: skip

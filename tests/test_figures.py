@@ -2,10 +2,11 @@
 
 from io import BytesIO
 
-from lab_utils.figures import style
 import numpy as np
 from PIL import Image
 import pytest
+
+from lab_utils.core import drawing
 
 RED, GREEN, BLUE = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
@@ -27,7 +28,7 @@ def box(pixels, color):
 
 def test_a_grid_has_every_image_whole_at_its_place():
     images = [filled(RED), filled(GREEN), filled(BLUE, 4, 8)]
-    pixels = drawn(style.image_grid(images, ["one", "two\nlines", "three"], columns=2, size=1.0))
+    pixels = drawn(drawing.image_grid(images, ["one", "two\nlines", "three"], columns=2, size=1.0))
     red, green, blue = (box(pixels, color) for color in (RED, GREEN, BLUE))
     assert red[:2] == pytest.approx(green[:2], abs=1) and red[3] < green[2]  # side by side
     assert red[1] < blue[0] and red[2] == pytest.approx(blue[2], abs=1)  # one below the other
@@ -41,7 +42,7 @@ def test_a_grid_has_every_image_whole_at_its_place():
 
 
 def test_a_grid_that_is_not_full_leaves_the_rest_white():
-    pixels = drawn(style.image_grid([filled(RED)] * 3, ["a"] * 3, columns=2))
+    pixels = drawn(drawing.image_grid([filled(RED)] * 3, ["a"] * 3, columns=2))
     rows, columns = (side // 2 for side in pixels.shape[:2])
     assert (pixels[rows + 10 :, columns + 10 :] == 255).all()
 
@@ -49,7 +50,7 @@ def test_a_grid_that_is_not_full_leaves_the_rest_white():
 @pytest.mark.parametrize("file", ["svg", "png"])
 def test_a_figure_that_was_saved_is_shown_with_the_same_layout(file):
     def figure():
-        made, axes = style.new_figure(4, 3, 1, 2, sharey=True)
+        made, axes = drawing.new_figure(4, 3, 1, 2, sharey=True)
         for ax in axes:
             ax.plot([1, 2], [1000, 2000])
             ax.set(title="A title", xlabel="a label", ylabel="another")

@@ -1,23 +1,22 @@
 """Device, precision, requirements and measurements: what notebook 01 relies on."""
 
+import pytest
+import torch
+from torch import nn
+
 from lab_utils import LabError
-from lab_utils.hardware import (
-    GRADIENT_TOLERANCE,
+from lab_utils.core.run import open_run
+from lab_utils.core.settings import Settings
+from lab_utils.data.sources import outlook
+from lab_utils.setup.check import GRADIENT_TOLERANCE, check_requirements, gradient_difference
+from lab_utils.setup.hardware import (
     Machine,
-    check_requirements,
     choose,
-    gradient_difference,
     machine_for,
     matmul_gflops,
     median_seconds,
     on_cpu,
 )
-from lab_utils.run import open_run
-from lab_utils.settings import Settings
-from lab_utils.sources import outlook
-import pytest
-import torch
-from torch import nn
 
 CPU = Machine(torch.device("cpu"), "", torch.float32, "")
 
@@ -57,7 +56,7 @@ def test_a_rejected_device_is_avoided_by_the_later_steps(runs, monkeypatch):
     run = open_run("01_setup", "smoke", data="shapes")
     wrong = Machine(torch.device("mps"), "an Apple GPU is present", torch.float32, "")
     monkeypatch.setattr(
-        "lab_utils.hardware.choose", lambda s: wrong if s.device == "auto" else choose(s)
+        "lab_utils.setup.hardware.choose", lambda s: wrong if s.device == "auto" else choose(s)
     )
     assert machine_for(run).device.type == "mps"
     run.write_json("hardware.json", {"rejected_device": "mps", "device_reason": "wrong gradients"})
@@ -99,7 +98,7 @@ def test_requirements_tell_pass_from_warn_from_fail():
 
 def test_a_measurement_calls_three_times_and_ignores_the_first_call(monkeypatch):
     clock, calls = [0.0], []
-    monkeypatch.setattr("lab_utils.hardware.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("lab_utils.setup.hardware.time.perf_counter", lambda: clock[0])
 
     def action():
         clock[0] += 0.5 if calls else 100

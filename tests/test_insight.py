@@ -3,19 +3,23 @@
 from io import BytesIO
 import sys
 
-from lab_utils import LabError, attribution, calibration, models, robustness
-from lab_utils.batches import Batches
-from lab_utils.data import Split
-from lab_utils.evaluation import accuracy, predict, reliability
-from lab_utils.figures import insight
-from lab_utils.files import write_json
-from lab_utils.hardware import Machine
-from lab_utils.run import Run
-from lab_utils.settings import Settings
 import numpy as np
 import pytest
 import torch
 from torch import nn
+
+from lab_utils import LabError
+from lab_utils.core.files import write_json
+from lab_utils.core.run import Run
+from lab_utils.core.settings import Settings
+from lab_utils.data.batches import Batches
+from lab_utils.data.dataset import Split
+from lab_utils.evaluation import calibration
+from lab_utils.evaluation.metrics import reliability
+from lab_utils.insight import attacks, corruptions, figures, gradcam
+from lab_utils.model import networks
+from lab_utils.model.predict import accuracy, predict
+from lab_utils.setup.hardware import Machine
 
 CPU = Machine(torch.device("cpu"), "", torch.float32, "")
 MEAN, STD = (0.5,) * 3, (0.25,) * 3
@@ -65,7 +69,7 @@ def test_grad_cam_lights_up_where_the_evidence_is():
     images = torch.zeros(2, 3, 8, 8)
     images[:, 0, :2, :2] = 1  # red in the upper left corner
     images[:, 2, 6:, 6:] = 1  # blue in the lower right one
-    look = attribution.grad_cam(BrightSpots(), images, torch.tensor([0, 1]), count=1)
+    look = gradcam.grad_cam(BrightSpots(), images, torch.tensor([0, 1]), count=1)
     assert look.heat.shape == (2, 8, 8)
     assert look.heat[0].equal(images[0, 0])
     assert look.heat[1].equal(images[1, 2])
@@ -73,18 +77,18 @@ def test_grad_cam_lights_up_where_the_evidence_is():
 
 
 def test_an_image_without_evidence_stays_dark():
-    look = attribution.grad_cam(BrightSpots(), torch.zeros(1, 3, 8, 8), torch.tensor([0]))
+    look = gradcam.grad_cam(BrightSpots(), torch.zeros(1, 3, 8, 8), torch.tensor([0]))
     assert look.heat.eq(0).all()
-    assert np.isnan(attribution.share_in_the_middle(look.heat))
+    assert np.isnan(gradcam.share_in_the_middle(look.heat))
 
 
 def test_the_share_in_the_middle_is_of_a_quarter_of_the_area():
     even, centre = torch.ones(8, 8), torch.zeros(8, 8)
     centre[3:5, 3:5] = 1
-    assert attribution.share_in_the_middle(even[None]) == 0.25
-    assert attribution.share_in_the_middle(centre[None]) == 1
+    assert gradcam.share_in_the_middle(even[None]) == 0.25
+    assert gradcam.share_in_the_middle(centre[None]) == 1
     dark = torch.zeros(8, 8)
-    assert attribution.share_in_the_middle(torch.stack([even, centre, dark])) == 0.625
+    assert gradcam.share_in_the_middle(torch.stack([even, centre, dark])) == 0.625
 
 
 @pytest.mark.parametrize(
@@ -92,15 +96,15 @@ def test_the_share_in_the_middle_is_of_a_quarter_of_the_area():
     [("simplecnn", "features.10"), ("convnet", "features.21"), ("resnet20", "features")],
 )
 def test_grad_cam_reads_the_last_map_before_pooling(name, layer):
-    found, _ = attribution.last_feature_layer(models.build(name).eval(), torch.zeros(1, 3, 32, 32))
+    found, _ = gradcam.last_feature_layer(networks.build(name).eval(), torch.zeros(1, 3, 32, 32))
     assert found == layer
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", networks.MODELS)
 def test_every_model_of_the_lab_can_be_looked_into(name):
-    model = models.build(name, num_classes=3).eval()
+    model = networks.build(name, num_classes=3).eval()
     images = torch.randn(2, 3, 32, 32, generator=torch.manual_seed(0))
-    look = attribution.grad_cam(model, images, torch.tensor([0, 2]))
+    look = gradcam.grad_cam(model, images, torch.tensor([0, 2]))
     assert look.heat.shape == (2, 32, 32)
     assert ((look.heat >= 0) & (look.heat <= 1)).all()
     assert look.maps.shape[:2] == look.channels.shape == (2, 3)
@@ -111,23 +115,23 @@ def test_every_model_of_the_lab_can_be_looked_into(name):
 
 def test_a_network_without_convolutions_is_refused():
     with pytest.raises(LabError, match=r"needs a network with an nn\.Conv2d"):
-        attribution.grad_cam(Linear(), torch.zeros(1, 3, 8, 8), torch.tensor([0]))
+        gradcam.grad_cam(Linear(), torch.zeros(1, 3, 8, 8), torch.tensor([0]))
 
 
 def test_without_captum_the_extra_is_named(monkeypatch, network, split):
     for module in ("captum", "captum.attr", "captum.robust"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(LabError, match=r"pip install -e \"\.\[insight\]\""):
-        attribution.grad_cam(network, torch.zeros(1, 3, 8, 8), torch.tensor([0]))
+        gradcam.grad_cam(network, torch.zeros(1, 3, 8, 8), torch.tensor([0]))
     with pytest.raises(LabError, match=r"\[insight\]"):
-        robustness.attack_curve(network, split, MEAN, STD, CPU.device)
-    assert robustness.corruption_curve(network, split, MEAN, STD, CPU)
+        attacks.attack_curve(network, split, MEAN, STD, CPU.device)
+    assert corruptions.corruption_curve(network, split, MEAN, STD, CPU)
 
 
-@pytest.mark.parametrize("attack", [robustness.fgsm, robustness.pgd])
+@pytest.mark.parametrize("attack", [attacks.fgsm, attacks.pgd])
 @pytest.mark.parametrize("epsilon", [0, 1, 8, 64])
 def test_an_attack_stays_within_epsilon_and_within_the_image(network, split, attack, epsilon):
-    model = robustness.on_pixels(network, MEAN, STD)
+    model = attacks.on_pixels(network, MEAN, STD)
     pixels = split.images.float() / 255
     before = torch.get_rng_state()
     found = attack(model, pixels, split.targets, epsilon / 255)
@@ -142,8 +146,8 @@ def test_an_attack_stays_within_epsilon_and_within_the_image(network, split, att
 def test_fgsm_does_the_worst_that_can_be_done_to_a_linear_score(split):
     pixels = 0.25 + 0.5 * split.images.float() / 255  # no pixel can reach the end of its range
     model, epsilon = Linear(), 3 / 255
-    score = robustness.on_pixels(model, MEAN, STD)
-    attacked = robustness.fgsm(score, pixels, split.targets, epsilon)
+    score = attacks.on_pixels(model, MEAN, STD)
+    attacked = attacks.fgsm(score, pixels, split.targets, epsilon)
     change = (score(attacked) - score(pixels))[:, 0]
     sign = torch.where(split.targets == 0, -1, 1)
     worst = epsilon * model.weight.abs().sum() / STD[0]
@@ -153,18 +157,18 @@ def test_fgsm_does_the_worst_that_can_be_done_to_a_linear_score(split):
 def test_a_network_that_is_sure_beyond_rounding_is_attacked_as_well(split):
     """There the gradient of the cross-entropy is zero in float32, which is no robustness."""
     pixels = 0.25 + 0.5 * split.images.float() / 255
-    score = robustness.on_pixels(Linear(), MEAN, STD)
+    score = attacks.on_pixels(Linear(), MEAN, STD)
     sure = torch.tensor([1000.0, 0.0])
     zeros = torch.zeros(len(split), dtype=torch.int64)
-    found = robustness.fgsm(lambda x: score(x) + sure, pixels, zeros, 1 / 255)
-    assert found.equal(robustness.fgsm(score, pixels, zeros, 1 / 255))
+    found = attacks.fgsm(lambda x: score(x) + sure, pixels, zeros, 1 / 255)
+    assert found.equal(attacks.fgsm(score, pixels, zeros, 1 / 255))
     assert not found.equal(pixels)
 
 
 def test_without_a_change_the_accuracy_is_the_clean_one_and_larger_changes_do_more(split):
     network = Linear()
     logits, targets = predict(network, Batches(split, 32, MEAN, STD), CPU)
-    rows = robustness.attack_curve(network, split, MEAN, STD, CPU.device)
+    rows = attacks.attack_curve(network, split, MEAN, STD, CPU.device)
     for name in ("FGSM", "PGD"):
         curve = [row["accuracy"] for row in rows if row["attack"] == name]
         assert curve[0] == accuracy(logits, targets)
@@ -177,42 +181,42 @@ def test_where_nothing_is_right_any_more_there_is_nothing_left_to_attack(split):
     network = Linear()
     logits, _ = predict(network, Batches(split, 32, MEAN, STD), CPU)
     wrong = Split(split.images, 1 - logits.argmax(1))
-    rows = robustness.attack_curve(network, wrong, MEAN, STD, CPU.device)
-    assert [row["correct"] for row in rows] == [0] * 2 * len(robustness.EPSILONS)
+    rows = attacks.attack_curve(network, wrong, MEAN, STD, CPU.device)
+    assert [row["correct"] for row in rows] == [0] * 2 * len(attacks.EPSILONS)
 
 
 def test_the_attacks_say_nothing(network, split, recwarn):
-    model = robustness.on_pixels(network, MEAN, STD)
-    for attack in (robustness.fgsm, robustness.pgd):
+    model = attacks.on_pixels(network, MEAN, STD)
+    for attack in (attacks.fgsm, attacks.pgd):
         attack(model, split.images / 255, split.targets, 0.1)
     assert not recwarn.list
 
 
 def test_noise_has_its_standard_deviation_and_blur_keeps_the_mean():
     gray = torch.full((20, 3, 32, 32), 128, dtype=torch.uint8)
-    noisy = robustness.noise(gray, 16)
+    noisy = corruptions.noise(gray, 16)
     assert noisy.dtype == torch.uint8
     assert noisy.float().std().item() == pytest.approx(16, rel=0.02)
-    assert robustness.noise(gray, 16).equal(noisy)
+    assert corruptions.noise(gray, 16).equal(noisy)
     point = torch.zeros(1, 3, 33, 33, dtype=torch.uint8)
     point[:, :, 16, 16] = 255
-    blurred = robustness.blur(point, 1.0)[0, 0].float()
+    blurred = corruptions.blur(point, 1.0)[0, 0].float()
     assert blurred[16, 16].item() == pytest.approx(255 / (2 * np.pi), abs=2)
     assert blurred.sum().item() == pytest.approx(255, rel=0.1)
-    assert robustness.blur(gray, 2.0).equal(gray)
-    assert robustness.blur(gray[..., :8, :8], 4.0).equal(gray[..., :8, :8])
+    assert corruptions.blur(gray, 2.0).equal(gray)
+    assert corruptions.blur(gray[..., :8, :8], 4.0).equal(gray[..., :8, :8])
 
 
 def test_jpeg_of_the_best_quality_hardly_changes_an_image_and_of_a_low_one_does():
     ramp = torch.linspace(0, 255, 32).to(torch.uint8)
     image = torch.stack([ramp.expand(32, 32), ramp.expand(32, 32).T, ramp.expand(32, 32)])[None]
-    difference = {q: (robustness.jpeg(image, q).int() - image.int()).abs() for q in (100, 5)}
+    difference = {q: (corruptions.jpeg(image, q).int() - image.int()).abs() for q in (100, 5)}
     assert difference[100].float().mean() < 2
     assert difference[5].float().mean() > 2 * difference[100].float().mean()
 
 
 def test_the_corruption_curve_counts_every_image(network, split):
-    rows = robustness.corruption_curve(network, split, MEAN, STD, CPU)
+    rows = corruptions.corruption_curve(network, split, MEAN, STD, CPU)
     assert [row["corruption"] for row in rows] == ["noise"] * 3 + ["blur"] * 3 + ["jpeg"] * 3
     assert all(row["images"] == len(split) for row in rows)
     assert all(row["accuracy"] == row["correct"] / len(split) for row in rows)
@@ -289,16 +293,16 @@ def test_a_run_elsewhere_has_no_siblings(runs, tmp_path):
 
 def test_the_figures_are_drawn(network, split):
     images = torch.randn(2, 3, 8, 8, generator=torch.manual_seed(0))
-    look = attribution.grad_cam(network, images, torch.tensor([0, 1]))
+    look = gradcam.grad_cam(network, images, torch.tensor([0, 1]))
     names = [["a", "a class with a very long name"]] * 3
-    clean = robustness.counted(torch.ones(3, dtype=torch.bool))
+    clean = corruptions.counted(torch.ones(3, dtype=torch.bool))
     shown = split.images[:2].permute(0, 2, 3, 1).numpy()
     bins = [{"count": 30, "confidence": 0.5, "accuracy": 0.4}, {"count": 0}]
     drawn = [
-        insight.grad_cam(shown, [look, look], names),
-        insight.corruptions(robustness.corruption_curve(network, split, MEAN, STD, CPU), clean),
-        insight.attacks(robustness.attack_curve(network, split, MEAN, STD, CPU.device), 0.5),
-        insight.temperature(bins, bins),
+        figures.grad_cam(shown, [look, look], names),
+        figures.corruptions(corruptions.corruption_curve(network, split, MEAN, STD, CPU), clean),
+        figures.attacks(attacks.attack_curve(network, split, MEAN, STD, CPU.device), 0.5),
+        figures.temperature(bins, bins),
     ]
     for figure in drawn:
         figure.savefig(BytesIO(), dpi=30)

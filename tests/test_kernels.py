@@ -9,9 +9,10 @@ import sys
 import time
 
 from jupyter_core.utils import run_sync
-from lab_utils import kernels
-from lab_utils.settings import project_root
 import pytest
+
+from lab import kernels
+from lab_utils.core.params import project_root
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
 

@@ -10,16 +10,17 @@ import sys
 import time
 
 from filelock import FileLock
-from lab_utils import LabError
-from lab_utils.cli import main
-from lab_utils.run import STEPS, Run
-from lab_utils.runner import execute
-from lab_utils.settings import load_settings, project_root
 from nbformat.reader import NotJSONError
 import numpy as np
 from pypdf import PdfReader
 import pytest
 import torch
+
+from lab.cli import main
+from lab.runner import execute
+from lab_utils import LabError
+from lab_utils.core.params import load_settings, project_root
+from lab_utils.core.run import STEPS, Run
 
 FILES = [
     "settings.yaml", "manifest.json", "hardware.json", "data.json", "model.json", "history.csv",
@@ -32,7 +33,7 @@ SMALL = ["--set", "data=shapes", "train_size=2000", "test_size=500", "epochs=2"]
 def lab(*words, runs, **options):
     """The ``lab`` command in a process of its own; its run folders go to ``runs``."""
     environment = os.environ | {"LAB_RUNS_DIR": str(runs), "LAB_SET": ""}
-    command = [sys.executable, "-m", "lab_utils.cli", *words]
+    command = [sys.executable, "-m", "lab.cli", *words]
     return subprocess.run(
         command, env=environment, cwd=project_root(), capture_output=True, text=True, **options
     )
@@ -139,7 +140,7 @@ def test_a_run_killed_in_training_goes_on_to_the_same_weights(tmp_path):
 
     environment = os.environ | {"LAB_RUNS_DIR": str(tmp_path), "LAB_SET": ""}
     process = subprocess.Popen(
-        [sys.executable, "-m", "lab_utils.cli", *words, "--name", "killed"],
+        [sys.executable, "-m", "lab.cli", *words, "--name", "killed"],
         env=environment, cwd=project_root(), stdout=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
@@ -166,7 +167,7 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path):
     environment = os.environ | {"LAB_RUNS_DIR": str(tmp_path), "LAB_SET": ""}
     # Who starts pytest in the background has it ignore Ctrl-C, and children inherit that.
     code = (
-        "import signal, sys; from lab_utils.cli import main\n"
+        "import signal, sys; from lab.cli import main\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "sys.exit(main(sys.argv[1:]))"
     )
@@ -266,11 +267,13 @@ REAL = (project_root() / Path(os.environ.get("LAB_DATA_DIR") or "data")).resolve
     not (REAL / "cifar-10-batches-py").is_dir(), reason="LAB_DATA_DIR has no CIFAR-10"
 )
 def test_two_epochs_on_the_real_cifar10_reach_60_percent(runs):
-    from lab_utils.data import load, load_test
-    from lab_utils.evaluation import accuracy, predict
-    from lab_utils.hardware import choose
-    from lab_utils.run import open_run
-    from lab_utils.training import EVAL_BATCH, Batches, fit, new_model
+    from lab_utils.core.run import open_run
+    from lab_utils.data.batches import Batches
+    from lab_utils.data.dataset import load, load_test
+    from lab_utils.model.build import new_model
+    from lab_utils.model.predict import accuracy, predict
+    from lab_utils.setup.hardware import choose
+    from lab_utils.training.fit import EVAL_BATCH, fit
 
     run = open_run("04_training", "quick", data="cifar10", epochs=2)
     dataset, machine = load(run, "04_training"), choose(run.settings)

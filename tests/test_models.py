@@ -2,15 +2,22 @@
 
 import math
 
-from lab_utils import LabError, deployment
-from lab_utils.checkpoints import load_best, save_best
-from lab_utils.data import Dataset, Split
-from lab_utils.inference import load_pixel_model
-from lab_utils.models import MODELS, build
-from lab_utils.models.resnet18 import imagenet_file
-from lab_utils.report import _code
-from lab_utils.settings import Settings
-from lab_utils.summary import (
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+import torchvision
+
+from lab.report import _code
+from lab_utils import LabError
+from lab_utils.core.settings import Settings
+from lab_utils.data.dataset import Dataset, Split
+from lab_utils.deployment import export
+from lab_utils.deployment.engine import load_pixel_model
+from lab_utils.model.build import new_model
+from lab_utils.model.networks import MODELS, build
+from lab_utils.model.networks.resnet18 import imagenet_file
+from lab_utils.model.summary import (
     count_flops,
     count_parameters,
     gradient_footprint,
@@ -18,12 +25,7 @@ from lab_utils.summary import (
     receptive_field,
     weight_bytes,
 )
-from lab_utils.training import new_model
-import pytest
-import torch
-from torch import nn
-from torch.nn import functional as F
-import torchvision
+from lab_utils.training.checkpoints import load_best, save_best
 
 # By hand; K x C_in x C_out is a convolution's weights, 2 C a BatchNorm's weight and bias:
 # simplecnn  896 + 64 + 18,496 + 128 + 73,856 + 256 + 524,544 + 2,570 (convolutions with bias)
@@ -267,6 +269,6 @@ def test_a_fine_tuned_resnet18_is_loaded_and_exported_without_the_imagenet_file(
     path = tmp_path / "best.pt"
     save_best(path, model, tiny(), PRETRAINED, {"epoch": 1, "val_accuracy": 0.25})
     assert torch.equal(load_best(path)[0].conv1.weight, model.conv1.weight)
-    exports = deployment.export_all(*load_pixel_model(path), tmp_path / "exports")
-    for row in deployment.compare(load_pixel_model(path)[0], exports, torch.rand(2, 3, 32, 32)):
+    exports = export.export_all(*load_pixel_model(path), tmp_path / "exports")
+    for row in export.compare(load_pixel_model(path)[0], exports, torch.rand(2, 3, 32, 32)):
         assert row["max_logit_difference"] < 1e-4

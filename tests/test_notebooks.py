@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 import re
 
-from lab_utils.run import STEPS
 import nbformat
 import papermill
 import pytest
+
+from lab_utils.core.run import STEPS
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 STEP_PATHS = [FOLDER / f"{step}.ipynb" for step in STEPS]

@@ -3,19 +3,20 @@
 import copy
 import math
 
-from lab_utils.models import SimpleCNN
-from lab_utils.muon import FilterMuon
-from lab_utils.optim import (
+import pytest
+import torch
+from torch import nn
+
+from lab_utils.core.settings import Settings
+from lab_utils.model.networks.simplecnn import SimpleCNN
+from lab_utils.training.muon import FilterMuon
+from lab_utils.training.optim import (
     Together,
     make_optimizer,
     make_plateau,
     make_schedule,
     schedule_values,
 )
-from lab_utils.settings import Settings
-import pytest
-import torch
-from torch import nn
 
 
 def settings(**values):

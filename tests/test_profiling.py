@@ -2,14 +2,17 @@
 
 from types import SimpleNamespace
 
-from lab_utils import hardware, models, profiling, summary, training
-from lab_utils.data import Dataset, Split
-from lab_utils.figures import training as figures
-from lab_utils.settings import Settings
 import pytest
 import torch
 from torch import nn
 from torch.autograd import DeviceType
+
+from lab_utils.core.settings import Settings
+from lab_utils.data.dataset import Dataset, Split
+from lab_utils.model import build, summary
+from lab_utils.model.networks import simplecnn
+from lab_utils.setup import hardware
+from lab_utils.speed import figures, profiling
 
 
 @pytest.fixture
@@ -40,14 +43,14 @@ def test_a_profile_accounts_for_the_whole_step(way, model, settings, dataset):
     assert found.shares["convolution, backward"] > found.shares["loss"]
     assert {"making the batch", "optimiser", "batch norm", "pooling"} <= set(found.shares)
     assert list(found.shares.values()) == sorted(found.shares.values(), reverse=True)
-    flops = 16 * profiling.training_flops(training.new_model(settings, dataset))
+    flops = 16 * profiling.training_flops(build.new_model(settings, dataset))
     assert found.gflops == pytest.approx(flops / found.seconds / 1e9)
 
 
 def test_the_profiled_model_is_not_the_one_that_is_trained(settings, dataset):
-    before = training.new_model(settings, dataset).state_dict()
+    before = build.new_model(settings, dataset).state_dict()
     profiling.lab_step(settings, dataset, hardware.choose(settings))
-    after = training.new_model(settings, dataset).state_dict()
+    after = build.new_model(settings, dataset).state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
@@ -85,7 +88,7 @@ def test_on_a_gpu_its_kernels_count_and_its_waiting_is_named():
 
 
 def test_the_backward_pass_costs_twice_the_forward_but_for_the_first_layers_input():
-    model = models.SimpleCNN()
+    model = simplecnn.SimpleCNN()
     first = summary.layer_table(model)[0]["flops"]
     assert profiling.training_flops(model) == 3 * summary.count_flops(model) - first
 

@@ -8,12 +8,13 @@ import sys
 import tomllib
 from types import SimpleNamespace
 
-import lab_utils
-from lab_utils.cli import _parser
-from lab_utils.settings import load_settings, project_root
 import nbformat
 import pytest
 import yaml
+
+from lab.cli import _parser
+import lab_utils
+from lab_utils.core.params import load_settings, project_root
 
 ROOT = project_root()
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,14 +5,17 @@ from pathlib import Path
 import re
 import tomllib
 
-from lab_utils import LabError, report
-from lab_utils.files import write_json
-from lab_utils.run import STEPS, Run
-from lab_utils.settings import Settings, load_params, project_root
 import numpy as np
 from PIL import Image
 from pypdf import PdfReader
 import pytest
+
+from lab import report
+from lab_utils import LabError
+from lab_utils.core.files import write_json
+from lab_utils.core.params import load_params, project_root
+from lab_utils.core.run import STEPS, Run
+from lab_utils.core.settings import Settings
 
 PACKAGES = (
     "torch", "torchvision", "numpy", "matplotlib", "seaborn", "scikit-learn", "jupyterlab",

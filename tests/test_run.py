@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 
-from lab_utils import LabError
-from lab_utils.files import write_atomic, write_json
-from lab_utils.run import Run, open_run
-from lab_utils.settings import load_settings
 import numpy as np
 import pytest
+
+from lab_utils import LabError
+from lab_utils.core.files import write_atomic, write_json
+from lab_utils.core.params import load_settings
+from lab_utils.core.run import Run, open_run
 
 
 @pytest.fixture

@@ -1,17 +1,18 @@
 """What params.yaml, LAB_SET and --set may say, and how a mistake is answered."""
 
+import pytest
+
+from lab.cli import main
 from lab_utils import LabError
-from lab_utils.cli import main
-from lab_utils.run import Run
-from lab_utils.settings import (
-    Settings,
+from lab_utils.core.params import (
     default_name,
     load_params,
     load_settings,
     parse_assignments,
     resolve,
 )
-import pytest
+from lab_utils.core.run import Run
+from lab_utils.core.settings import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,10 @@
 
 import hashlib
 
-from lab_utils import shapes
 import numpy as np
 import pytest
+
+from lab_utils.data import shapes
 
 
 @pytest.fixture(scope="module")

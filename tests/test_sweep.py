@@ -9,13 +9,14 @@ import sys
 import time
 
 from filelock import FileLock
-from lab_utils import LabError
-from lab_utils.cli import main
-from lab_utils.files import write_json
-from lab_utils.run import Run
-from lab_utils.settings import default_name, project_root
-from lab_utils.sweep import parse_grid, plan, seconds_left
 import pytest
+
+from lab.cli import main
+from lab.sweep import parse_grid, plan, seconds_left
+from lab_utils import LabError
+from lab_utils.core.files import write_json
+from lab_utils.core.params import default_name, project_root
+from lab_utils.core.run import Run
 
 
 def names(*experiments, changes=None, grid=None, **options):
@@ -145,7 +146,7 @@ def test_a_killed_sweep_goes_on_with_the_epoch_and_the_run_it_was_in(tmp_path):
     """Two runs: the first is killed after an epoch, then continued; the second is another's."""
     environment = os.environ | {"LAB_RUNS_DIR": str(tmp_path), "LAB_SET": ""}
     command = [
-        sys.executable, "-m", "lab_utils.cli", "sweep", "smoke", "--grid", "seed=0,1",
+        sys.executable, "-m", "lab.cli", "sweep", "smoke", "--grid", "seed=0,1",
         "--set", "train_size=300", "test_size=200", "epochs=12",
     ]  # fmt: skip
     options = {"env": environment, "cwd": project_root(), "text": True}

@@ -3,29 +3,26 @@
 from dataclasses import replace
 import math
 
-from lab_utils import LabError
-from lab_utils.augment import mixing
-from lab_utils.batches import Batches, normalize
-from lab_utils.checkpoints import load_best, load_checkpoint
-from lab_utils.data import Dataset, Split
-from lab_utils.evaluation import accuracy, predict
-from lab_utils.explain import hyperparameters, schedule_effect, verdict
-from lab_utils.hardware import Machine
-from lab_utils.history import read_history, write_history
-from lab_utils.optim import make_optimizer, make_schedule, schedule_values
-from lab_utils.run import Run
-from lab_utils.settings import Settings
-from lab_utils.training import (
-    fit,
-    new_model,
-    out_of_patience,
-    step_memory_mb,
-    train_epoch,
-    training_batches,
-)
 import pytest
 import torch
 from torch import nn
+
+from lab_utils import LabError
+from lab_utils.core.run import Run
+from lab_utils.core.settings import Settings
+from lab_utils.data.augment import mixing
+from lab_utils.data.batches import Batches, normalize, training_batches
+from lab_utils.data.dataset import Dataset, Split
+from lab_utils.model.build import new_model
+from lab_utils.model.predict import accuracy, predict
+from lab_utils.setup.check import step_memory_mb
+from lab_utils.setup.hardware import Machine
+from lab_utils.training.checkpoints import load_best, load_checkpoint
+from lab_utils.training.findings import hyperparameters, schedule_effect, verdict
+from lab_utils.training.fit import fit, out_of_patience
+from lab_utils.training.history import read_history, write_history
+from lab_utils.training.loop import train_epoch
+from lab_utils.training.optim import make_optimizer, make_schedule, schedule_values
 
 CPU = Machine(torch.device("cpu"), "a test", torch.float32, "a test")
 

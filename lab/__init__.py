@@ -1,0 +1,1 @@
+"""The ``lab`` command: runs the notebooks, many of them, and writes the report."""

@@ -1,0 +1,170 @@
+"""A figure with its caption and alternative text, and the look that all figures share."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+import html
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+import numpy as np
+
+# Okabe and Ito's colours can be told apart with any colour vision.
+BLUE, ORANGE, GREEN, RED, PURPLE, GRAY = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666",
+)  # fmt: skip
+
+
+RC = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e5e5e5",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "svg.hashsalt": "lab",  # the same figure gives the same file
+}
+
+
+# Decorates every function that returns a figure: artists take their look when they are made.
+styled = matplotlib.rc_context(RC)
+
+
+class LabFigure(Figure):
+    """A Figure that shows itself as a PNG in a notebook, without pyplot's global state."""
+
+    @styled
+    def savefig(self, *args: object, **options: object) -> None:
+        """As Matplotlib's, in the lab's style."""
+        super().savefig(*args, **options)
+        self.set_layout_engine("none")  # laid out now; again would take as long as drawing
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.savefig(buffer, format="png", dpi=96, bbox_inches="tight")
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """What a figure function returns: the figure, and two texts computed from the same data.
+
+    ``name`` is the file's and the report's, ``caption`` says what is seen in this run, ``alt`` is
+    for who cannot see it. ``Run.show`` saves it and shows it.
+    """
+
+    name: str
+    figure: LabFigure
+    caption: str
+    alt: str
+
+    @property
+    def file(self) -> str:
+        """Its path in a run folder: curves and bars are SVG, figures that hold images PNG."""
+        raster = any(axes.images for axes in self.figure.axes)
+        return f"figures/{self.name}.{'png' if raster else 'svg'}"
+
+    def save(self, path: Path) -> None:
+        """Write the figure as the suffix of ``path`` says; the same figure gives the same bytes."""
+        plain = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 160}
+        self.figure.savefig(path, bbox_inches="tight", **plain)
+
+    def __repr__(self) -> str:
+        return self.caption
+
+    def _repr_html_(self) -> str:
+        picture = base64.b64encode(self.figure._repr_png_()).decode()
+        alt, caption = html.escape(self.alt), html.escape(self.caption)
+        return (
+            '<figure style="margin:0"><img style="max-width:100%;background:white" '
+            f'alt="{alt}" src="data:image/png;base64,{picture}">'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
+
+
+@styled
+def new_figure(
+    width: float = 6.4, height: float = 3.2, rows: int = 1, columns: int = 1, **options: object
+) -> tuple[LabFigure, Axes | np.ndarray]:
+    """A figure of ``width`` by ``height`` inches and its axes, one or an array of them."""
+    figure = LabFigure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, **options)
+
+
+def guessing_line(ax: Axes, value: float, text: str) -> None:
+    """A dotted line at what an untrained model scores, labelled at its right end."""
+    ax.axhline(value, color=GRAY, linestyle=":", linewidth=1.2)
+    ax.annotate(
+        text,
+        (1, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 3),
+        textcoords="offset points",
+        ha="right",
+        color=GRAY,
+        fontsize=8.5,
+    )
+
+
+# The report prints such figures two in a row, at about five sixths of this size.
+HALF = (4.0, 2.9)
+
+
+def whole_numbers(axis: object) -> None:
+    """Ticks at whole numbers only: there is no epoch 2.5."""
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+class ImageGrid:
+    """Images in ``rows`` and ``columns``, each of ``size`` inches, with ``lines`` of title above.
+
+    All are on one pair of axes: an axes for each takes Matplotlib several times as long.
+    """
+
+    @styled
+    def __init__(self, rows: int, columns: int, size: float = 0.85, lines: int = 0) -> None:
+        self.right, self.down = 1.06, 1.06 + 0.17 * lines / size  # in sides of an image
+        self.figure, self.ax = new_figure(columns * size * self.right, rows * size * self.down)
+        self.ax.axis("off")
+        self.ax.set_xlim(0, columns * self.right)
+        self.ax.set_ylim(-rows * self.down, 0)
+
+    def show(
+        self,
+        place: tuple[int, int],
+        image: np.ndarray,
+        title: str = "",
+        color: str = "black",
+        **options: object,
+    ) -> None:
+        """``image`` at the row and column ``place``; ``options`` are those of ``imshow``."""
+        height, width = (side / max(image.shape[:2]) for side in image.shape[:2])
+        x, y = (place[1] + 0.5) * self.right, 0.5 - (place[0] + 1) * self.down  # its centre
+        extent = (x - width / 2, x + width / 2, y - height / 2, y + height / 2)
+        self.ax.imshow(image, extent=extent, **({"interpolation": "nearest"} | options))
+        self.ax.text(x, y + 0.53, title, ha="center", va="bottom", fontsize=7.5, color=color)
+
+
+def image_grid(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str],
+    columns: int = 8,
+    size: float = 0.85,
+    colors: Sequence[str] | None = None,
+    interpolation: str = "nearest",
+) -> LabFigure:
+    """(H, W, 3) images (uint8, or floats in 0..1) in a grid, each with a short title."""
+    lines = 1 + max(title.count("\n") for title in titles)
+    grid = ImageGrid(-(-len(images) // columns), columns, size, lines)
+    colors = ["black"] * len(images) if colors is None else colors
+    for index, shown in enumerate(zip(images, titles, colors, strict=True)):
+        grid.show(divmod(index, columns), *shown, interpolation=interpolation)
+    return grid.figure

@@ -1,0 +1,81 @@
+"""Whole files or none: every write of the lab is atomic.
+
+A temporary file in the same folder is flushed to disk, then renamed over the old one. A process
+killed at any moment leaves the previous file or the new one, never half a file.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+import json
+import os
+from pathlib import Path
+import time
+from typing import Any
+
+from pydantic_core import to_json
+
+from lab_utils import LabError
+
+
+def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """Have ``write`` fill a temporary file beside ``path``, then rename it over ``path``.
+
+    Raises LabError where the folder cannot be written or the disk is full.
+    """
+    # The suffix stays last: savefig and torch choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        _replace(temporary, path)
+    except PermissionError as error:
+        raise LabError(
+            f"Cannot write {path}: {error.strerror}; close the program that has it open, or make "
+            "the folder writable."
+        ) from error
+    except (OSError, RuntimeError) as error:  # torch.save raises the second on a full disk
+        reason = getattr(error, "strerror", None) or error
+        raise LabError(
+            f"Cannot write {path}: {reason}; make room or choose another folder with LAB_RUNS_DIR."
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename; on Windows a scanner may hold the target for a moment, so try for two seconds."""
+    for _ in range(20):
+        with suppress(PermissionError):
+            temporary.replace(path)
+            return
+        if os.name != "nt":
+            break
+        time.sleep(0.1)
+    temporary.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    write_atomic(path, lambda file: file.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write ``data`` as JSON, atomically; NaN and infinity become null.
+
+    NumPy and torch values become numbers and lists, dataclasses objects.
+    """
+    text = to_json(data, indent=1, inf_nan_mode="null", fallback=lambda value: value.tolist())
+    write_text(path, text.decode() + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON file ``path``; LabError if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LabError(f"{path} is missing; run the notebook that writes it.") from None
+    except (OSError, ValueError) as error:
+        raise LabError(f"{path} cannot be read ({error}); delete it and run again.") from None

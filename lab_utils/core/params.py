@@ -1,0 +1,132 @@
+"""``params.yaml`` to settings: the defaults, the experiment, ``LAB_SET``, the caller's changes."""
+
+from collections.abc import Mapping
+import difflib
+import os
+from pathlib import Path
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+import yaml
+
+from lab_utils import LabError
+from lab_utils.core.settings import Settings
+
+_Section = Annotated[dict[str, Any], BeforeValidator(lambda found: {} if found is None else found)]
+
+
+class Params(BaseModel):
+    """``params.yaml``: what the report's first page says, and settings by experiment."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)  # an experiment may be called 2024
+
+    report: _Section = {}
+    defaults: _Section = {}
+    experiments: dict[str, _Section] = Field(min_length=1)
+
+    def settings(self, experiment: str) -> Settings:
+        """The settings of ``experiment`` as they are written here."""
+        return Settings(experiment=experiment, **self.defaults | self.experiments[experiment])
+
+
+def project_root() -> Path:
+    """The folder that holds ``params.yaml``: the working directory or above, else the lab's own."""
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "params.yaml").is_file() and (folder / "lab_utils").is_dir():
+            return folder
+    return Path(__file__).resolve().parents[2]
+
+
+def runs_dir() -> Path:
+    """Where run folders live: ``LAB_RUNS_DIR`` (from the project if relative), else ``runs/``."""
+    given = Path(os.environ.get("LAB_RUNS_DIR") or "runs").expanduser()
+    return (project_root() / given).resolve()
+
+
+def load_params() -> Params:
+    """``params.yaml``; LabError where it is missing or does not hold what it should."""
+    path = project_root() / "params.yaml"
+    try:
+        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise LabError(f"Cannot read {path}: {error.strerror}; restore it from the lab.") from None
+    except UnicodeDecodeError:
+        raise LabError("params.yaml is not UTF-8 text; save it with that encoding.") from None
+    except yaml.YAMLError as error:
+        where = " ".join(str(error).split())
+        raise LabError(f"params.yaml is not valid YAML; mend it there: {where}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "the file"
+        raise LabError(f"params.yaml, {where}: {problem['msg']}; mend it there.") from None
+
+
+def load_settings(experiment: str, /, **overrides: Any) -> Settings:
+    """Settings of ``experiment`` with ``overrides``; an override of None keeps the file's value.
+
+    So a notebook's parameters may be left empty. Raises LabError as ``resolve`` does.
+    """
+    return resolve(experiment, {k: value for k, value in overrides.items() if value is not None})
+
+
+def resolve(experiment: str, changes: Mapping[str, Any]) -> Settings:
+    """Settings of ``experiment`` with ``changes``, where None is a value: ``patience=null``.
+
+    Raises LabError for an unknown experiment or key, for a value of the wrong type or range, and
+    for values that do not go together.
+    """
+    params = load_params()
+    if experiment not in params.experiments:
+        names = ", ".join(params.experiments)
+        raise LabError(f"No experiment {experiment!r} in params.yaml; choose one of: {names}.")
+    values = params.defaults | params.experiments[experiment]
+    values |= parse_assignments(os.environ.get("LAB_SET", "").split(), "LAB_SET")
+    values |= changes
+    known = [key for key in Settings.model_fields if key != "experiment"]
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "core/settings.py lists them."
+            raise LabError(f"Unknown setting {key!r} for experiment {experiment!r}; {hint}")
+    try:
+        return Settings(experiment=experiment, **values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        if not problem["loc"]:  # two settings that do not go together
+            raise LabError(str(problem["ctx"]["error"])) from None
+        key = ".".join(str(part) for part in problem["loc"])
+        reason = problem["msg"].removeprefix("Input ")
+        raise LabError(f"Setting {key}={problem['input']!r}: the value {reason}.") from None
+
+
+def parse_assignments(items: list[str], source: str = "--set") -> dict[str, Any]:
+    """``["epochs=3", "flip=false"]`` as ``{"epochs": 3, "flip": False}``; values are YAML.
+
+    Raises LabError where an item is not of the form key=value.
+    """
+    values = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        if not equals or not key.strip():
+            raise LabError(f"{source} takes key=value, not {item!r}; for example epochs=3.")
+        try:
+            values[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise LabError(f"{source}: cannot read the value of {item!r}.") from None
+    return values
+
+
+def default_name(settings: Settings) -> str:
+    """The run's name: the experiment, and every setting that differs from ``params.yaml``.
+
+    So two runs with different settings never share a folder unless a name is given.
+    """
+    base = load_params().settings(settings.experiment)
+    follows = ("title", "val_fraction") if settings.folds else ("title",)
+    changed = [
+        f"{key}={value}"
+        for key, value in settings
+        if value != getattr(base, key) and key not in follows
+    ]
+    return re.sub(r"[^\w.=+-]", "_", "-".join([settings.experiment, *changed]))[:120]

@@ -1,0 +1,249 @@
+"""The run folder: the one thing that passes between notebooks, command line and report."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+import re
+import time
+from typing import Any
+
+import yaml
+
+from lab_utils import LabError
+from lab_utils.core.files import read_json, write_atomic, write_json, write_text
+from lab_utils.core.params import default_name, load_settings, runs_dir
+from lab_utils.core.process import peak_memory_mb, prepare, versions
+from lab_utils.core.settings import Settings
+
+# The steps of a run, and the file that holds what each of them recorded.
+RECORDS = {
+    "01_setup": "hardware.json",
+    "02_data": "data.json",
+    "03_model": "model.json",
+    "04_training": "training.json",
+    "05_evaluation": "evaluation.json",
+    "06_deployment": "deployment.json",
+}
+STEPS = tuple(RECORDS)
+METRICS = "metrics.json"  # the plain numbers and texts of 05_evaluation, for other tools to read
+# Re-running the key makes what these steps computed from its results void.
+_DEPENDENTS = {
+    "04_training": ("05_evaluation", "06_deployment"),
+    "05_evaluation": ("06_deployment",),
+}
+# What lets a killed step go on where it stopped. While the step is not done it is kept; beginning
+# a step that is done starts afresh, so it is removed then.
+_UNFINISHED = {"04_training": "checkpoints/last.pt"}
+# A comparison reads dozens of such files, and the loader in C takes a tenth of the time.
+_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Run:
+    """One run folder and its settings.
+
+    ``path`` is the folder, ``name`` its name, ``settings`` what every step of it uses, ``step`` the
+    one that is being worked on (empty where the run is only read).
+    """
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self.path = path
+        self.name = path.name
+        self.settings = settings
+        self.step = ""
+        self.recorded: dict[str, Any] = {}
+
+    @classmethod
+    def create(cls, settings: Settings, name: str | None = None) -> "Run":
+        """Open ``runs/<name>``, made if needed; LabError if it holds a run of other settings."""
+        name = name or default_name(settings)
+        if not re.fullmatch(r"[\w=+-][\w.=+ -]*", name):
+            raise LabError(f"{name!r} cannot name a run; use letters, digits and . - _ = +.")
+        run = cls(runs_dir() / name, settings)
+        if run.file("settings.yaml").is_file():
+            wanted = settings.model_dump(exclude={"title"})
+            if other := _differences(cls.load(name).settings, wanted):
+                raise LabError(
+                    f"{run.path} was made with other settings ({other}); "
+                    "give this run another name or delete that folder."
+                )
+        else:
+            text = yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
+            write_text(run.file("settings.yaml"), text)
+        return run
+
+    @classmethod
+    def load(cls, name: str) -> "Run":
+        """The existing run ``name``; LabError if there is none or its settings are damaged."""
+        if not (runs_dir() / name / "settings.yaml").is_file():
+            raise LabError(
+                f"No run named {name!r} in {runs_dir()}; `lab list` shows what is there."
+            )
+        return cls.open(runs_dir() / name)
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """The existing run in the folder ``path``, wherever it lies; LabError as ``load``."""
+        try:
+            text = (path / "settings.yaml").read_text(encoding="utf-8")
+            return cls(path, Settings(**yaml.load(text, Loader=_SafeLoader)))
+        except FileNotFoundError:
+            raise LabError(f"{path} is no run folder: it has no settings.yaml.") from None
+        except (ValueError, TypeError, yaml.YAMLError):
+            raise LabError(
+                f"{path / 'settings.yaml'} is damaged or of another version of the lab; "
+                "delete that run folder or give this run another name."
+            ) from None
+
+    def file(self, name: str) -> Path:
+        """The path of ``name`` inside the run folder."""
+        return self.path / name
+
+    def read_json(self, name: str) -> Any:
+        """The run's JSON file ``name``; LabError if it is missing or damaged."""
+        return read_json(self.path / name)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Per finished or started step: when, how long, seed, commit, versions, data, memory."""
+        path = self.file("manifest.json")
+        manifest = read_json(path) if path.is_file() else {}
+        if not isinstance(manifest, dict):
+            raise LabError(f"{path} is damaged; delete it and run again.")
+        return manifest
+
+    def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        write_json(self.file("manifest.json"), manifest)
+
+    def done(self, step: str) -> bool:
+        """Whether ``step`` has finished, and nothing before it has been run again since."""
+        return self.manifest.get(step, {}).get("status") == "done"
+
+    def require(self, step: str) -> None:
+        """LabError unless ``step`` has finished in this run."""
+        if not self.done(step):
+            raise LabError(f"Run {self.name!r} has no finished {step}: run {step} first.")
+
+    def forget(self, steps: Iterable[str], fresh: bool = False) -> None:
+        """Mark ``steps`` as not done: their results no longer hold.
+
+        What an unfinished step had saved is kept, so that it can go on, unless ``fresh``.
+        """
+        for step in set(steps) & set(_UNFINISHED):
+            if fresh or self.done(step):
+                self.file(_UNFINISHED[step]).unlink(missing_ok=True)
+        kept = {step: entry for step, entry in self.manifest.items() if step not in set(steps)}
+        self._write_manifest(kept)
+
+    def begin(self, step: str) -> None:
+        """Record that ``step`` starts now; what later steps made of its old results is void.
+
+        A step that was done starts afresh; one that was killed finds what it had saved.
+        """
+        unfinished = self.manifest.get(step, {}).get("data") if not self.done(step) else None
+        self.forget((step, *_DEPENDENTS.get(step, ())))
+        self.step, self.recorded = step, {}
+        entry = {
+            "status": "running",
+            "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "started_at": time.time(),
+            "seed": self.settings.seed,
+            **versions(),
+        }
+        if unfinished:  # what it had saved was made with these data
+            entry["data"] = unfinished
+        self._write_manifest(self.manifest | {step: entry})
+
+    def use_data(self, name: str, fingerprint: str) -> None:
+        """Record the data that this step uses; LabError if an earlier step used other data."""
+        manifest = self.manifest
+        for other, entry in manifest.items():
+            seen = entry.get("data", {})
+            if seen and seen["fingerprint"] != fingerprint:
+                raise LabError(
+                    f"{other} of run {self.name!r} used other data ({seen['name']}) than is found "
+                    f"now ({name}); restore that data, or begin anew with `lab run --from 01`, "
+                    "another name, or without that run folder."
+                )
+        manifest[self.step]["data"] = {"name": name, "fingerprint": fingerprint}
+        self._write_manifest(manifest)
+
+    def show(self, drawing: Any) -> None:
+        """Save a ``Drawing`` as a figure of this step, with its texts, and display it."""
+        from IPython.display import display  # a run is opened before anything slow is imported
+
+        write_atomic(self.file(drawing.file), drawing.save)
+        path = self.file("figures.json")
+        figures = read_json(path) if path.is_file() else {}
+        figures[drawing.name] = {
+            "step": self.step, "file": drawing.file, "caption": drawing.caption, "alt": drawing.alt,
+        }  # fmt: skip
+        write_json(path, figures)
+        display(drawing)
+
+    def record(self, **values: Any) -> None:
+        """Note results of this step by name; ``finish`` writes them to the step's JSON file.
+
+        NumPy and torch values become numbers and lists, dataclasses objects, NaN null.
+        """
+        self.recorded |= values
+
+    def finish(self, earlier_seconds: float = 0.0) -> str:
+        """Write what was recorded, and that the step is done; return a line about it.
+
+        ``earlier_seconds`` is what sessions took that were stopped before. Raises LabError where
+        the step was begun anew by something else.
+        """
+        step, manifest = self.step, self.manifest
+        entry = manifest.get(step)
+        if entry is None:
+            raise LabError(f"{step} of run {self.name!r} was begun anew elsewhere; run it again.")
+        if entry["status"] != "done":
+            self._write_record()
+            seconds = time.time() - entry.pop("started_at") + earlier_seconds
+            entry["seconds"] = round(seconds, 2)
+            entry["peak_memory_mb"] = round(peak_memory_mb())
+            entry["status"] = "done"
+            self._write_manifest(manifest)
+        return (
+            f"{step} is done: {entry['seconds']:.1f} s, "
+            f"peak memory {entry['peak_memory_mb']:,} MB, results in run {self.name!r}."
+        )
+
+    def _write_record(self) -> None:
+        record = self.recorded
+        if self.step == "05_evaluation":
+            flat = {k: v for k, v in record.items() if _is_plain(v)}
+            write_json(self.file(METRICS), flat)
+            record = {k: v for k, v in record.items() if k not in flat}
+        write_json(self.file(RECORDS[self.step]), record)
+
+
+def _is_plain(value: Any) -> bool:
+    return getattr(value, "ndim", 0) == 0 and not isinstance(value, list | tuple | dict)
+
+
+def _differences(settings: Settings, wanted: Mapping[str, Any]) -> str:
+    """Where ``settings`` are not as ``wanted``, such as ``epochs=3, not 4``; empty for nowhere."""
+    found = settings.model_dump()
+    return "; ".join(f"{k}={found.get(k)}, not {v}" for k, v in wanted.items() if found.get(k) != v)
+
+
+def open_run(step: str, experiment: str, name: str | None = None, **overrides: Any) -> Run:
+    """What a notebook does first: resolve the settings, open the run folder, begin ``step``.
+
+    An existing run of that ``name`` keeps its settings; what is given here must agree with them.
+    Raises LabError where the settings are wrong or a step that ``step`` builds on has not finished.
+    """
+    prepare()
+    if name and (runs_dir() / name / "settings.yaml").is_file():
+        run = Run.load(name)
+        given = {"experiment": experiment} | {k: v for k, v in overrides.items() if v is not None}
+        if other := _differences(run.settings, given):
+            raise LabError(f"Run {name!r} has {other}; give this run another name.")
+    else:
+        run = Run.create(load_settings(experiment, **overrides), name or None)
+    for needed, dependents in _DEPENDENTS.items():
+        if step in dependents:
+            run.require(needed)
+    run.begin(step)
+    return run

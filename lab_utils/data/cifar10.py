@@ -1,0 +1,135 @@
+"""Where images come from: CIFAR-10, the embedded shapes, or a folder; each decoded to uint8 arrays.
+
+``read(name, split, settings)`` gives an ``Images``. Nothing here knows of validation or training.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+import os
+from pathlib import Path
+import pickle
+import socket
+import tarfile
+from typing import Any
+
+import numpy as np
+
+from lab_utils import LabError
+from lab_utils.core.params import project_root
+from lab_utils.data.images import Images
+
+_CONNECT_SECONDS = 10  # a firewall that drops packets must not hang the lab
+
+
+_CIFAR_FOLDER = "cifar-10-batches-py"
+
+
+def _places() -> list[Path]:
+    """Where CIFAR-10 may be, in order; a relative ``LAB_DATA_DIR`` starts at the project."""
+    own = project_root() / "data"
+    given = os.environ.get("LAB_DATA_DIR")
+    return [(project_root() / Path(given).expanduser()).resolve(), own] if given else [own]
+
+
+@lru_cache(maxsize=1)
+def cifar10_folder() -> Path:
+    """The folder that holds intact CIFAR-10 files, downloaded into ``data/`` if it is nowhere.
+
+    Raises FileNotFoundError where it is nowhere and cannot be downloaded, LabError where files are
+    there but fail the MD5 check and cannot be replaced.
+    """
+    *given, own = _places()
+    damaged = None
+    for place in (*given, own):
+        if not (place / _CIFAR_FOLDER).is_dir():
+            continue
+        damaged = _damaged_file(place / _CIFAR_FOLDER)
+        if damaged is None:
+            return place
+        if place != own:
+            raise LabError(
+                f"{damaged} is missing or damaged (MD5 check failed); delete that folder, or point "
+                "LAB_DATA_DIR at good files."
+            )
+    try:
+        _download(own)
+        return own
+    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+        why = getattr(error, "reason", None) or error
+    mend = (
+        f"put the folder {_CIFAR_FOLDER} into {own}, set LAB_DATA_DIR to the folder that holds it, "
+        "or use data=shapes."
+    )
+    if damaged:
+        raise LabError(
+            f"{damaged} is missing or damaged (MD5 check failed) and CIFAR-10 could not be "
+            f"downloaded again ({why}); {mend}"
+        )
+    looked = " and ".join(str(place) for place in (*given, own))
+    raise FileNotFoundError(
+        f"CIFAR-10 was not found in {looked} and could not be downloaded ({why}); {mend}"
+    )
+
+
+def _damaged_file(folder: Path) -> Path | None:
+    """The first file of ``folder`` that is missing or fails torchvision's MD5; None if all pass."""
+    from torchvision.datasets import CIFAR10  # takes a second: only where it is needed
+    from torchvision.datasets.utils import check_integrity
+
+    files = [
+        *CIFAR10.train_list,
+        *CIFAR10.test_list,
+        [CIFAR10.meta["filename"], CIFAR10.meta["md5"]],
+    ]
+    with ThreadPoolExecutor() as pool:  # hashing lets other threads run
+        intact = pool.map(lambda file: check_integrity(folder / file[0], file[1]), files)
+        broken = (folder / name for (name, _), good in zip(files, intact, strict=True) if not good)
+        return next(broken, None)
+
+
+def _download(place: Path) -> None:
+    """Fetch CIFAR-10 into ``place``: progress, a time-out, a second try, and the MD5 check."""
+    from torchvision.datasets import CIFAR10
+
+    place.mkdir(parents=True, exist_ok=True)
+    # torchvision shows a bar where somebody watches; a log gets this one line.
+    print("download of CIFAR-10 (170 MB), checked by MD5", flush=True)
+    with _time_out():
+        try:
+            CIFAR10(place, download=True)
+        except (OSError, RuntimeError):  # RuntimeError: it was cut off, and the MD5 says so
+            CIFAR10(place, download=True)
+
+
+@contextmanager
+def _time_out() -> Iterator[None]:
+    """torchvision's download has no time-out of its own; sockets made in here have one."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_CONNECT_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@lru_cache(maxsize=2)
+def _cifar10(split: str) -> Images:
+    """The files hold rows of 3 x 32 x 32 bytes; torchvision's own reader would hash them anew."""
+    from torchvision.datasets import CIFAR10
+
+    try:
+        folder = cifar10_folder() / _CIFAR_FOLDER
+    except FileNotFoundError as error:
+        raise LabError(str(error)) from None
+
+    def unpickled(name: str) -> dict[str, Any]:
+        with (folder / name).open("rb") as file:  # its MD5 was right: a pickle may run code
+            return pickle.load(file, encoding="latin1")
+
+    files = CIFAR10.train_list if split == "train" else CIFAR10.test_list
+    parts = [unpickled(name) for name, _ in files]
+    pixels = np.concatenate([part["data"] for part in parts]).reshape(-1, 3, 32, 32)
+    targets = np.concatenate([part["labels"] for part in parts]).astype(np.int64)
+    return Images(pixels, targets, tuple(unpickled(CIFAR10.meta["filename"])["label_names"]))

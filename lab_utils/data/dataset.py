@@ -1,0 +1,192 @@
+"""Notebook 02: the images of a run as uint8 tensors, with a validation split held out.
+
+``load`` gives training and validation images. ``load_test`` gives the test images; it is called
+only once the model is chosen.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+import hashlib
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold, train_test_split
+import torch
+from torch import Tensor
+
+from lab_utils import LabError
+from lab_utils.core.run import Run
+from lab_utils.core.settings import Settings
+from lab_utils.core.show import Notice
+from lab_utils.data.images import Images
+from lab_utils.data.sources import read, resolve_auto
+
+
+@dataclass(frozen=True)
+class Split:
+    """``images`` (N, 3, H, W) uint8 and ``targets`` (N,) int64 class indices."""
+
+    images: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training and validation images with what is known of them.
+
+    ``warning`` is empty for the data that was asked for; else it tells every reader what is used
+    instead. ``unreadable`` names the files that could not be decoded.
+    """
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    classes: tuple[str, ...]
+    train: Split
+    val: Split
+    fingerprint: str
+    warning: str = ""
+    unreadable: tuple[str, ...] = ()
+
+    @cached_property
+    def mean(self) -> tuple[float, ...]:
+        """Per channel, over every pixel of the training images, as fractions of 1."""
+        return channel_statistics(self.train.images)[0]
+
+    @cached_property
+    def std(self) -> tuple[float, ...]:
+        """Per channel, over every pixel of the training images, as fractions of 1."""
+        return channel_statistics(self.train.images)[1]
+
+
+_ABOUT = {  # title, source, licence
+    "cifar10": (
+        "CIFAR-10",
+        "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        "none stated; the author asks to cite the 2009 report",
+    ),
+    "shapes": ("Shapes", "drawn by the lab (lab_utils/shapes.py)", "MIT, as the lab"),
+    "folder": ("Image folder", "files of this machine", "as the images' owner says"),
+}
+
+
+def load(run: Run, step: str) -> Dataset:
+    """The run's training and validation images; records in the run that ``step`` used them.
+
+    Raises LabError where they cannot be had, are damaged, or are not what earlier steps used.
+    """
+    settings = run.settings
+    name, warning = settings.data, ""
+    if name == "auto":
+        seen = [entry["data"] for entry in run.manifest.values() if "data" in entry]
+        name, why = (seen[0]["name"], "") if seen else resolve_auto()
+        if name != "cifar10":
+            why = why or "CIFAR-10 was not at hand when this run began."
+            warning = f"This run does NOT use CIFAR-10 but the embedded data set 'shapes'. {why}"
+    found = read(name, "train", settings)
+    digest = hashlib.sha256(found.pixels)  # reads the array in place: bytes would be a copy
+    digest.update(found.targets)
+    fingerprint = digest.hexdigest()[:16]
+    run.use_data(step, name, fingerprint)
+
+    chosen = _subset(found.targets, settings.train_size, settings.seed)
+    train, val = _hold_out(chosen, found.targets[chosen], settings)
+    title, source, licence = _ABOUT[name]
+    return Dataset(
+        name=name,
+        title=title,
+        source=source,
+        licence=licence,
+        classes=found.classes,
+        train=_split(found, train),
+        val=_split(found, val),
+        fingerprint=fingerprint,
+        warning=warning,
+        unreadable=found.unreadable,
+    )
+
+
+def load_test(run: Run, dataset: Dataset) -> Split:
+    """The test images that go with ``dataset``, ``test_size`` of them or all."""
+    found = read(dataset.name, "test", run.settings)
+    return _split(found, _subset(found.targets, run.settings.test_size, run.settings.seed))
+
+
+def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of (N, 3, H, W) uint8 images, as fractions of 1."""
+    # Counting the 256 values gives exact sums; a float32 sum over 10^8 pixels would not.
+    values = torch.arange(256, dtype=torch.float64) / 255
+    means, stds = [], []
+    for channel in images.unbind(1):
+        share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
+        mean = (share * values).sum()
+        means.append(mean.item())
+        stds.append((share * (values - mean) ** 2).sum().sqrt().item())
+    return tuple(means), tuple(stds)
+
+
+def _split(found: Images, indices: np.ndarray) -> Split:
+    return Split(torch.from_numpy(found.pixels[indices]), torch.from_numpy(found.targets[indices]))
+
+
+def _hold_out(
+    chosen: np.ndarray, targets: np.ndarray, settings: Settings
+) -> tuple[np.ndarray, np.ndarray]:
+    """``chosen`` divided into training and validation, each class of ``targets`` in proportion.
+
+    With ``folds`` each of the k runs that differ in ``fold`` alone holds out another part.
+    """
+    if settings.folds:
+        rarest = np.unique(targets, return_counts=True)[1].min()
+        if settings.folds > rarest:
+            raise LabError(
+                f"folds={settings.folds} needs as many images of each class, and one class has "
+                f"{rarest}; use fewer folds."
+            )
+        folds = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
+        train, val = list(folds.split(chosen, targets))[settings.fold]
+        return chosen[train], chosen[val]
+    try:
+        train, val = train_test_split(
+            chosen,
+            test_size=settings.val_fraction,
+            stratify=targets,
+            random_state=settings.seed,
+        )
+    except ValueError as error:
+        raise LabError(f"Cannot hold out val_fraction={settings.val_fraction}: {error}") from None
+    return train, val
+
+
+def _subset(targets: np.ndarray, size: int | None, seed: int) -> np.ndarray:
+    """Indices of ``size`` targets, classes in proportion; all of them for None."""
+    everything = np.arange(len(targets))
+    if size is None or size == len(targets):
+        return everything
+    if size > len(targets):
+        raise LabError(f"{size:,} images were asked for and the split has {len(targets):,}.")
+    try:
+        kept, _ = train_test_split(everything, train_size=size, stratify=targets, random_state=seed)
+    except ValueError:  # scikit-learn needs an image of each class on both sides
+        classes = len(np.unique(targets))
+        raise LabError(
+            f"{size:,} of {len(targets):,} images cannot be chosen in proportion to {classes} "
+            f"classes; use at least {classes} and leave out as many, or use all."
+        ) from None
+    return np.sort(kept)
+
+
+def banner(run: Run, dataset: Dataset) -> Notice:
+    """Which run and which data this is; loud where the data is not what was hoped for."""
+    text = (
+        f"Run {run.name!r}: {dataset.title}, {len(dataset.train):,} training and "
+        f"{len(dataset.val):,} validation images, {len(dataset.classes)} classes; "
+        f"model {run.settings.model}, seed {run.settings.seed}."
+    )
+    if dataset.unreadable:
+        shown = ", ".join(dataset.unreadable[:5]) + (", …" if len(dataset.unreadable) > 5 else "")
+        text += f" {len(dataset.unreadable)} unreadable files were left out: {shown}."
+    return Notice(text, dataset.warning)

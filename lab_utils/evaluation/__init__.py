@@ -1,0 +1,1 @@
+"""Notebook 05: figures of merit on the test images, and calibration."""

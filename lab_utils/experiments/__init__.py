@@ -1,0 +1,1 @@
+"""Notebook 07: finished runs side by side, grouped by recipe and tested."""

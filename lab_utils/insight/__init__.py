@@ -1,0 +1,1 @@
+"""Why a model answers as it does: Grad-CAM, damaged images, attacks."""

@@ -1,0 +1,1 @@
+"""Notebook 03: the networks, what they cost, and what they predict."""

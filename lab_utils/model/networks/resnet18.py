@@ -1,0 +1,59 @@
+"""ResNet-18 of torchvision, adapted to small images, and its start from ImageNet weights."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from torchvision.models import ResNet18_Weights
+from torchvision.models.resnet import BasicBlock, ResNet
+
+from lab_utils import LabError
+
+
+class ResNet18(ResNet):
+    """The 18-layer residual network of He et al. 2015 (arXiv:1512.03385, table 1).
+
+    Made for 224 pixels a side, it starts by quartering the side: a 7x7 convolution of stride 2 and
+    a max-pooling. Of 32 pixels that would leave 8 for the first block, so here the convolution is
+    3x3 of stride 1 and nothing is pooled; the rest is torchvision's.
+    """
+
+    def __init__(self, num_classes: int = 10):
+        super().__init__(BasicBlock, [2, 2, 2, 2], num_classes=num_classes)
+        self.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
+        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+        self.maxpool = nn.Identity()
+
+
+def imagenet_file() -> Path:
+    """Where torchvision keeps the ImageNet weights of ResNet-18, whether they are there or not."""
+    url = ResNet18_Weights.IMAGENET1K_V1.url
+    return Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+
+
+def load_imagenet(model: ResNet18) -> None:
+    """Fill a ``ResNet18`` with ImageNet weights from torch's cache; nothing is downloaded.
+
+    Of each 7x7 filter of the first convolution the 3x3 centre is taken: its channel keeps its
+    colour and the direction of its edge, for which the weights of the next layers were learned;
+    fresh filters would have neither. The scale of the responses changes, and BatchNorm follows it
+    in the first steps of training. The last layer, of 1,000 other classes, is left as it is.
+
+    Raises LabError where the file is missing or damaged.
+    """
+    path = imagenet_file()
+    if not path.is_file():
+        raise LabError(
+            f"The ImageNet weights are not in {path}: with a network connection, run python -c "
+            "\"import torchvision; torchvision.models.resnet18(weights='DEFAULT')\" once, "
+            "or set pretrained=false to train from scratch."
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state["conv1.weight"] = state["conv1.weight"][:, :, 2:5, 2:5]
+        state |= {f"fc.{name}": value for name, value in model.fc.state_dict().items()}
+        model.load_state_dict(state)
+    except Exception as error:  # zip, pickle and torch raise many kinds for a damaged file
+        raise LabError(
+            f"{path} is damaged or holds another network ({type(error).__name__}); delete it."
+        ) from error

@@ -1,0 +1,92 @@
+"""SpeedNet: a network built to learn CIFAR-sized images in little time."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, unfold
+
+from lab_utils import LabError
+
+
+class SpeedNet(nn.Module):
+    """Fixed whitening convolution, three groups of two 3x3 convolutions, linear head.
+
+    The design is airbench's (Jordan 2024, arXiv:2404.00498): patch-whitening filters set from the
+    data and not learned, pooling before batch norm, batch norm without a scale, filters that start
+    as a partial identity, logits scaled down. Here the whitening layer has no bias, so that nothing
+    before the first learned filter needs a gradient.
+
+    ``widths`` are the output channels of the groups; ``whitening_stride`` 2 quarters the work of
+    everything after the first layer. Raises LabError where a width is not a multiple of 8.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        widths: tuple[int, int, int] = (64, 256, 256),
+        whitening_stride: int = 1,
+    ) -> None:
+        super().__init__()
+        for width in widths:
+            if width < 8 or width % 8:
+                # The channel blocks of vector units and tensor cores are multiples of 8.
+                raise LabError(f"speednet needs widths that are multiples of 8, not {width}.")
+        # One filter of either sign for each of a 2x2 patch's 12 dimensions.
+        channels = 24
+        self.whiten = nn.Conv2d(3, channels, 2, stride=whitening_stride, bias=False)
+        self.whiten.requires_grad_(False)
+        groups = []
+        for width in widths:
+            groups.append(SpeedGroup(channels, width))
+            channels = width
+        self.groups = nn.Sequential(*groups)
+        self.pool = nn.AdaptiveMaxPool2d(1)
+        self.head = nn.Linear(channels, num_classes, bias=False)
+        nn.init.normal_(self.head.weight)
+
+    @torch.no_grad()
+    def init_whitening(self, images: Tensor, eps: float = 5e-4) -> None:
+        """Set the first layer so that its outputs over patches of ``images`` are uncorrelated.
+
+        ``images`` is (N, 3, H, W) float32, normalised; some thousands suffice. ``eps`` is added to
+        each eigenvalue, so that directions of almost no variance are not blown up.
+        """
+        patches = unfold(images, 2, stride=2).mT.flatten(0, 1)
+        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        filters = (vectors / (values + eps).sqrt()).T.unflatten(1, (3, 2, 2))
+        # Both signs of each filter, so that the activation loses neither half.
+        self.whiten.weight.copy_(torch.cat([filters, -filters]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.groups(gelu(self.whiten(images)))
+        # Head weights of variance one: dividing by their number keeps the first logits small.
+        return self.head(self.pool(maps).flatten(1)) / self.head.in_features
+
+
+class SpeedGroup(nn.Module):
+    """Convolution, pooling, norm, GELU, convolution, norm, GELU: halves the side."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(channels_in, channels_out)
+        self.pool = nn.MaxPool2d(2)
+        self.norm1 = _norm(channels_out)
+        self.conv2 = _conv(channels_out, channels_out)
+        self.norm2 = _norm(channels_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Pooling first leaves batch norm and activation a quarter of the work.
+        x = gelu(self.norm1(self.pool(self.conv1(x))))
+        return gelu(self.norm2(self.conv2(x)))
+
+
+def _conv(channels_in: int, channels_out: int) -> nn.Conv2d:
+    conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
+    nn.init.dirac_(conv.weight.detach()[:channels_in])  # the first channels pass through
+    return conv
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    # momentum is the weight of the newest batch: trainings of a thousand steps need a large one.
+    norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
+    norm.weight.requires_grad_(False)
+    return norm

@@ -1,0 +1,53 @@
+"""Notebook 05: logits of a model over a whole split, and every figure computed from them.
+
+An accuracy is always correct / total over the whole split: each sample counts once, whatever the
+batch size.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from lab_utils.data.batches import Batches
+from lab_utils.setup.hardware import Machine
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, batches: Batches, machine: Machine, tta: str = "none"
+) -> tuple[Tensor, Tensor]:
+    """Logits (N, K) float32 and targets (N,) int64, on the CPU, in the order of ``batches``.
+
+    ``tta`` (test-time augmentation) averages each image's logits over its mirror image (``flip``),
+    or half over these and half over two shifts by a pixel, mirrored too (``flip_shift``). The model
+    runs in evaluation mode and is put back as it was.
+    """
+    training = model.training
+    model.eval()
+    logits, targets = [], []
+    for inputs, batch_targets in batches:
+        with machine.autocast():
+            logits.append(_averaged(model, inputs, tta))
+        targets.append(batch_targets)
+    model.train(training)
+    return torch.cat(logits).cpu(), torch.cat(targets).cpu()
+
+
+def _averaged(model: nn.Module, inputs: Tensor, tta: str) -> Tensor:
+    if tta == "none":
+        return model(inputs).float()
+
+    def both(views: Tensor) -> Tensor:
+        return (model(views).float() + model(views.flip(-1)).float()) / 2
+
+    if tta == "flip":
+        return both(inputs)
+    height, width = inputs.shape[-2:]
+    padded = pad(inputs, (1,) * 4, mode="reflect")
+    shifted = (padded[..., :height, :width], padded[..., 2:, 2:])
+    return both(inputs) / 2 + sum(both(views) for views in shifted) / 4
+
+
+def accuracy(logits: Tensor, targets: Tensor) -> float:
+    """Share of the N samples whose largest of (N, K) logits is the target."""
+    return (logits.argmax(1) == targets).sum().item() / len(targets)

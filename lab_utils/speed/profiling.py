@@ -1,0 +1,224 @@
+"""Notebook 04: where the time of a training step goes, by the kind of operator.
+
+The same step is taken the course's way and the lab's, so that the two can be laid side by side.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+import copy
+from dataclasses import dataclass, replace
+from itertools import islice
+import os
+import re
+import time
+
+from PIL import Image
+import torch
+from torch import Tensor, nn
+from torch.autograd.profiler_util import FunctionEvent
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ConstantLR
+from torch.profiler import ProfilerActivity, profile, record_function
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+from lab_utils.core.settings import Settings
+from lab_utils.data.batches import training_batches
+from lab_utils.data.dataset import Dataset, Split
+from lab_utils.model.build import new_model
+from lab_utils.model.summary import layer_table
+from lab_utils.setup.hardware import Machine, synchronize
+from lab_utils.training.loop import train_epoch
+from lab_utils.training.optim import make_optimizer
+
+BATCH, OPTIMIZER, COPIES, OTHER = "making the batch", "optimiser", "copies, conversions", "other"
+
+
+# The first pattern that is found in the name of an operator, or of the one that called it.
+OPERATORS = {
+    "convolution, backward": "conv.*backward",
+    "convolution, forward": "conv",
+    "batch norm": "batch_?norm",
+    "pooling": "pool",
+    "linear layers": "linear|addmm|::mm",
+    "loss": "softmax|loss|crossentropy",
+    # dropout, residual sums and the running loss among them
+    "activations, sums": "relu|elu|threshold|clamp|dropout|bernoulli|add|mul|div|argmax|::eq|::sum",
+}
+
+
+@dataclass(frozen=True)
+class StepProfile:
+    """One training step: its duration, and the share of it that each kind of operator takes."""
+
+    seconds: float  # without the profiler
+    images: int
+    shares: dict[str, float]  # largest first; they sum to 1
+    gflops: float  # of its convolutions and matrix products, per second
+
+    def milliseconds(self, name: str) -> float:
+        """What ``name`` takes of the step."""
+        return 1000 * self.seconds * self.shares.get(name, 0.0)
+
+
+def course_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepProfile:
+    """A step of the settings' model as the course trains: DataLoader, float32, NCHW, Adam.
+
+    The DataLoader has no worker processes here: what they do would not be seen from this one.
+    """
+    plain = Machine(machine.device, machine.device_reason, torch.float32, "as the course trains")
+    model = new_model(settings, dataset).to(machine.device)
+    size = dataset.train.images.shape[-1]
+    transform = transforms.Compose(
+        [
+            transforms.RandomHorizontalFlip(),
+            transforms.RandomCrop(size, padding=4),
+            transforms.ToTensor(),
+            transforms.Normalize(dataset.mean, dataset.std),
+        ]
+    )
+    images = _PilImages(dataset.train, transform)
+    loader = DataLoader(images, batch_size=settings.batch_size, shuffle=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    return _profile(model, loader, optimizer, plain, settings, size)
+
+
+def lab_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepProfile:
+    """A step as ``training.fit`` takes it: what the settings ask for and the machine is best at."""
+    model = new_model(settings, dataset).to(machine.device, memory_format=torch.channels_last)
+    images = min(len(dataset.train), 16 * settings.batch_size)  # preparing all takes longer
+    few = Split(dataset.train.images[:images], dataset.train.targets[:images])
+    batches = training_batches(settings, replace(dataset, train=few), machine.device)
+    optimizer = make_optimizer(settings, model)
+    size = dataset.train.images.shape[-1]
+    return _profile(model, batches, optimizer, machine, settings, size)
+
+
+def training_flops(model: nn.Module, image_size: int = 32) -> int:
+    """Floating-point operations of one image's forward and backward pass.
+
+    A layer's forward pass counts as in ``summary.layer_table``; the gradients of its weights and of
+    its input cost the same each, where they are needed: the first layer's input needs none. What
+    the optimiser does is not counted. ``model`` stays as it is.
+    """
+    model = copy.deepcopy(model).to("meta").eval()
+    passes = {}
+
+    def count(name: str) -> Callable[..., None]:
+        def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            learned = any(p.requires_grad for p in layer.parameters())
+            passes[name] = 1 + learned + inputs[0].requires_grad
+
+        return hook
+
+    rows = layer_table(model, image_size)
+    for row in rows:
+        model.get_submodule(row["name"]).register_forward_hook(count(row["name"]))
+    model(torch.empty(1, 3, image_size, image_size, device="meta"))
+    return sum(row["flops"] * passes[row["name"]] for row in rows)
+
+
+def operator_shares(
+    events: Iterable[FunctionEvent], seconds: float, cuda: bool
+) -> dict[str, float]:
+    """The share of ``seconds`` that each kind of operator takes, largest first; they sum to 1.
+
+    ``events`` are the profiler's; the time of each is its own, without that of what it calls: on
+    the processor, or with ``cuda`` in the GPU's kernels. What no event took is Python's, or the
+    GPU's waiting.
+    """
+    spent: Counter[str] = Counter()
+    for event in events:
+        if event.device_type == torch.autograd.DeviceType.CPU:
+            own = event.self_device_time_total if cuda else event.self_cpu_time_total
+            spent[_kind(event)] += own / 1e6
+    spent["GPU waits" if cuda else "Python"] = max(0.0, seconds - spent.total())
+    return {name: own / spent.total() for name, own in spent.most_common()}
+
+
+def _kind(event: FunctionEvent) -> str:
+    """The kind of an operator, by its own name or that of the nearest caller which tells it."""
+    names = []
+    caller = event
+    while caller is not None:
+        names.append(caller.name.lower())
+        caller = caller.cpu_parent
+    if BATCH in names:
+        return BATCH
+    if any(name.startswith("optimizer.") for name in names):
+        return OPTIMIZER
+    if re.search("::(copy_|_?to|_to_copy|contiguous|clone)$", names[0]):
+        return COPIES
+    for name in names:
+        for kind, pattern in OPERATORS.items():
+            if re.search(pattern, name):
+                return kind
+    return OTHER
+
+
+def _profile(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    optimizer: Optimizer,
+    machine: Machine,
+    settings: Settings,
+    size: int,
+) -> StepProfile:
+    """Warm up, time some steps, take half as many under the profiler: under a second in all."""
+    endless = _whole_batches(batches, settings.batch_size, machine.device)
+    # Not the settings': a short training may have fewer steps than are taken here.
+    schedule = ConstantLR(optimizer, factor=1.0)
+
+    def seconds_of(steps: int) -> float:
+        start = time.perf_counter()
+        few = islice(endless, steps)
+        train_epoch(model, few, optimizer, schedule, machine, settings.label_smoothing)
+        synchronize(machine.device)
+        return time.perf_counter() - start
+
+    seconds_of(1)
+    steps = max(1, min(10, int(0.2 / seconds_of(1))))
+    seconds = seconds_of(steps) / steps
+    # Its own log would go to the notebook's error output; read when the first profile begins.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    cuda = machine.device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
+    with profile(activities=activities, acc_events=True) as profiler:
+        profiled = seconds_of(max(1, steps // 2))  # an event of each of its calls takes time too
+    return StepProfile(
+        seconds,
+        settings.batch_size,
+        operator_shares(profiler.events(), profiled, cuda),
+        training_flops(model, size) * settings.batch_size / seconds / 1e9,
+    )
+
+
+def _whole_batches(
+    batches: Iterable[tuple[Tensor, Tensor]], batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Epoch after epoch without the smaller last batch, the making of each under its own name."""
+    while True:
+        iterator = iter(batches)
+        while True:
+            with record_function(BATCH):
+                batch = next(iterator, None)
+                if batch is None:
+                    break
+                inputs, targets = (tensor.to(device) for tensor in batch)
+            if len(targets) == batch_size:
+                yield inputs, targets
+
+
+class _PilImages(torch.utils.data.Dataset):
+    """One image at a time, as torchvision's CIFAR10 gives it."""
+
+    def __init__(self, split: Split, transform: transforms.Compose) -> None:
+        self.images = split.images.permute(0, 2, 3, 1).numpy()
+        self.targets = split.targets
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.images[index])), int(self.targets[index])

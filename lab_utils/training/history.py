@@ -1,0 +1,49 @@
+"""The history of a training, an ``Epoch`` each; without torch, so that the report loads quickly."""
+
+import csv
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+from lab_utils import LabError
+from lab_utils.core.files import write_text
+
+
+class Epoch(NamedTuple):
+    """What one epoch of training brought. Accuracies are fractions of 1, losses nats an image."""
+
+    epoch: int  # counted from 1
+    train_loss: float  # plain cross-entropy of the images as they were seen
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float  # of the first step
+    seconds: float  # of training, without the validation
+    images_per_second: float
+
+
+def best_of(history: list[Epoch]) -> Epoch:
+    """The first epoch with the highest validation accuracy: the one in ``best.pt``."""
+    return max(history, key=lambda row: row.val_accuracy)
+
+
+def write_history(path: Path, history: list[Epoch]) -> None:
+    """Write the history as CSV, a row per epoch, atomically."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([Epoch._fields, *history])
+    write_text(path, text.getvalue())
+
+
+def read_history(path: Path) -> list[Epoch]:
+    """The rows of ``history.csv``; LabError where it is missing or not such a file."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [
+            Epoch(**{k: int(float(v)) if k == "epoch" else float(v) for k, v in row.items()})
+            for row in rows
+        ]
+    except FileNotFoundError:
+        raise LabError(f"{path} is missing: run 04_training first.") from None
+    except (OSError, TypeError, ValueError, csv.Error) as error:
+        raise LabError(f"{path} is damaged ({error}); run 04_training again.") from None

@@ -1,0 +1,158 @@
+"""Optimisers and learning-rate schedules: PyTorch's own, chosen by the settings."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer, lr_scheduler
+
+from lab_utils.core.settings import Settings
+from lab_utils.training.history import Row
+from lab_utils.training.muon import FilterMuon
+
+
+class Together(Optimizer):
+    """Several optimisers that step as one; schedules see all of their parameter groups."""
+
+    def __init__(self, *optimizers: Optimizer) -> None:
+        # The groups are the optimisers' own dictionaries: a changed lr reaches them.
+        super().__init__([group for o in optimizers for group in o.param_groups], {})
+        self.optimizers = optimizers
+
+    def step(self, closure: None = None) -> None:
+        """One step of each."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients of all their parameters."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Their states, in order."""
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put each back into its state."""
+        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+        self.param_groups = [group for o in self.optimizers for group in o.param_groups]
+
+
+def make_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
+    """The settings' optimiser over all parameters of ``model`` that are learned.
+
+    With ``muon_lr`` convolution filters go to Muon, all but those of the first layer: these see
+    three colours, and have no 3 x 9 directions to spread over. Fused where PyTorch has that.
+    """
+    learned = [p for p in model.parameters() if p.requires_grad]
+    filters = [p for p in learned if p.ndim == 4 and p.shape[1] > 3] if settings.muon_lr else []
+    taken = {id(p) for p in filters}
+    biases = [p for p in learned if p.ndim == 1] if settings.bias_lr else []
+    taken |= {id(p) for p in biases}
+    groups = [{"params": [p for p in learned if id(p) not in taken]}]
+    if biases:
+        groups.append({"params": biases, "lr": settings.bias_lr})
+    fused = learned[0].device.type in ("cpu", "cuda")
+    common = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": fused}
+    if settings.optimizer == "sgd":
+        nesterov = settings.momentum > 0
+        rest = torch.optim.SGD(groups, momentum=settings.momentum, nesterov=nesterov, **common)
+    else:
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
+        rest = kind(groups, betas=(settings.momentum, settings.beta2), **common)
+    return Together(rest, FilterMuon(filters, settings.muon_lr)) if filters else rest
+
+
+def make_schedule(
+    settings: Settings, optimizer: Optimizer, batches_per_epoch: int
+) -> lr_scheduler.LRScheduler:
+    """The settings' learning-rate schedule; ``step()`` it after every optimiser step.
+
+    It scales the learning rate of every parameter group alike, down to ``min_lr`` where there is
+    one. With ``accumulate`` an epoch has fewer steps than batches. ``warmup_epochs`` come first: a
+    straight line up to the learning rate with which the schedule then begins. For ``plateau`` this
+    is the warm-up alone; ``make_plateau`` has the rest.
+
+    one_cycle is Smith and Topin's (arXiv:1708.07120) with a constant momentum; cosine is one half
+    wave and warm_restarts several (arXiv:1608.03983).
+    """
+    steps_per_epoch = -(-batches_per_epoch // settings.accumulate)
+    total = settings.epochs * steps_per_epoch
+    if settings.schedule == "one_cycle":
+        return lr_scheduler.OneCycleLR(
+            optimizer,
+            [group["lr"] for group in optimizer.param_groups],
+            total_steps=total,
+            # PyTorch divides by the length of the warm-up less one step.
+            pct_start=max(settings.warmup_fraction, min(1.5 / total, 0.99)),
+            cycle_momentum=False,  # the momentum stays what the settings say
+        )
+    if settings.schedule == "linear":
+        warmup = settings.warmup_fraction * total
+
+        def share(step: int) -> float:
+            # Up to 1 over the warm-up, down to 0 at the end.
+            return min((step + 1) / max(warmup, 1), (total - step) / max(total - warmup, 1), 1.0)
+
+        return lr_scheduler.LambdaLR(optimizer, share)
+    if not settings.warmup_epochs:
+        return _after_warmup(settings, optimizer, steps_per_epoch, total)
+    steps = max(1, round(settings.warmup_epochs * steps_per_epoch))
+    warmup = lr_scheduler.LinearLR(optimizer, 1 / (steps + 1), total_iters=steps)
+    if settings.schedule in ("constant", "plateau"):
+        return warmup  # leaves the learning rate alone from there
+    rest = _after_warmup(settings, optimizer, steps_per_epoch, max(1, total - steps))
+    return lr_scheduler.SequentialLR(optimizer, [warmup, rest], [steps])
+
+
+def _after_warmup(
+    settings: Settings, optimizer: Optimizer, steps_per_epoch: int, total: int
+) -> lr_scheduler.LRScheduler:
+    """The schedules that have no warm-up of their own, over ``total`` steps."""
+    if settings.schedule == "cosine":
+        return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total, eta_min=settings.min_lr)
+    if settings.schedule == "warm_restarts":
+        period = settings.restart_period * steps_per_epoch
+        return lr_scheduler.CosineAnnealingWarmRestarts(
+            optimizer, period, settings.restart_factor, settings.min_lr
+        )
+    every = settings.step_size * steps_per_epoch if settings.schedule == "step" else total + 1
+    return lr_scheduler.StepLR(optimizer, every, settings.gamma)
+
+
+def make_plateau(settings: Settings, optimizer: Optimizer) -> lr_scheduler.ReduceLROnPlateau | None:
+    """What ``step(val_loss)`` after every epoch does for ``plateau``; None for other schedules."""
+    if settings.schedule != "plateau":
+        return None
+    return lr_scheduler.ReduceLROnPlateau(
+        optimizer,
+        factor=settings.gamma,
+        patience=settings.plateau_patience,
+        min_lr=settings.min_lr,
+    )
+
+
+def schedule_values(
+    settings: Settings, batches_per_epoch: int, history: Sequence[Row] | None = None
+) -> list[float]:
+    """The learning rate of every batch of the training to come, or of the one that ``history`` is.
+
+    ``plateau`` is decided by the training: to come it is constant. With the history it is what it
+    was, and a training that stopped early has fewer epochs.
+    """
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], settings.lr, momentum=0.9)
+    schedule = make_schedule(settings, optimizer, batches_per_epoch)
+    plateau = make_plateau(settings, optimizer)
+    values = []
+    for epoch in range(len(history) if history else settings.epochs):
+        for batch in range(1, batches_per_epoch + 1):
+            values.append(optimizer.param_groups[0]["lr"])
+            if batch % settings.accumulate == 0 or batch == batches_per_epoch:
+                optimizer.step()
+                schedule.step()
+        if plateau and history:
+            plateau.step(history[epoch]["val_loss"])
+    return values
