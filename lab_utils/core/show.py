@@ -1,6 +1,7 @@
 """What a notebook shows besides figures: tables and notices, plain in a terminal, HTML in Lab."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 import html
 import os
 from typing import Any
@@ -16,14 +17,22 @@ def is_live() -> bool:
     return "JPY_SESSION_NAME" in os.environ
 
 
-class Table:
-    """Shows ``rows``, dictionaries with the same keys, as the last expression of a cell.
+def _mapping(row: Any) -> Mapping[str, Any]:
+    if is_dataclass(row):
+        return {field.name: getattr(row, field.name) for field in fields(row)}
+    return row._asdict() if isinstance(row, tuple) else row
 
-    The keys head the columns; columns of numbers are aligned right. ``formats`` gives a column's
-    format, such as ``",.1f"``; None is shown as a dash.
+
+class Table:
+    """Shows ``rows`` of the same kind, as the last expression of a cell.
+
+    Rows are dictionaries, named tuples or dataclasses; their keys or fields head the columns, and
+    columns of numbers are aligned right. ``formats`` gives a column's format, such
+    as ``",.1f"``; None is shown as a dash.
     """
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]], **formats: str) -> None:
+    def __init__(self, rows: Sequence[Any], **formats: str) -> None:
+        rows = [_mapping(row) for row in rows]
         heads = list(rows[0])
         cells = [
             ["-" if row[h] is None else format(row[h], formats.get(h, "")) for h in heads]

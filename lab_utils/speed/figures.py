@@ -1,39 +1,60 @@
-"""The figures of notebook 04: the schedule, the curves, and where a step's time goes."""
+"""The figures of speed: where a step's time goes, and what each change to the course bought."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from lab_utils.core.drawing import BLUE, GRAY, ORANGE, LabFigure, new_figure, styled
+from lab_utils.core.drawing import BLUE, GRAY, ORANGE, Drawing, new_figure, styled
+from lab_utils.core.files import read_json
+from lab_utils.core.params import project_root
+from lab_utils.speed.profiling import StepProfile
 
 
 @styled
-def step_time(course: Mapping[str, float], lab: Mapping[str, float]) -> LabFigure:
-    """Milliseconds of a training step by kind of operator, the course's way and the lab's.
-
-    Both have the same keys, in the order of the bars from above.
-    """
-    figure, ax = new_figure(6.4, 0.7 + 0.2 * len(course))
-    places = np.arange(len(course))
-    for shift, side, color, label in ((-0.2, course, ORANGE, "course"), (0.2, lab, BLUE, "lab")):
-        total = f"{label}: {sum(side.values()):.1f} ms a step"
-        bars = ax.barh(places + shift, list(side.values()), 0.38, color=color, label=total)
+def step_time(course: StepProfile, lab: StepProfile) -> Drawing:
+    """Milliseconds of a training step by kind of operator, the course's way and the lab's."""
+    kinds = list(course.shares | lab.shares)
+    kinds.sort(key=lambda kind: -max(course.milliseconds(kind), lab.milliseconds(kind)))
+    figure, ax = new_figure(6.4, 0.7 + 0.2 * len(kinds))
+    places = np.arange(len(kinds))
+    for shift, way, color, label in ((-0.2, course, ORANGE, "course"), (0.2, lab, BLUE, "lab")):
+        times = [way.milliseconds(kind) for kind in kinds]
+        bars = ax.barh(
+            places + shift, times, 0.38, color=color, label=f"{label}: {sum(times):.1f} ms a step"
+        )
         ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=7, color=GRAY)
-    ax.set_yticks(places, list(course))
+    ax.set_yticks(places, kinds)
     ax.invert_yaxis()
     ax.set_xlabel("milliseconds of a training step")
     ax.grid(axis="y", visible=False)
     ax.legend(loc="lower right")
-    return figure
+    return Drawing(
+        "step_time",
+        figure,
+        f"One training step of {lab.images} images by kind of operator: "
+        f"{1000 * course.seconds:.1f} ms the course's way (of {course.images} images, in float32), "
+        f"{1000 * lab.seconds:.1f} ms the lab's way; an image takes it "
+        f"{course.seconds / course.images / (lab.seconds / lab.images):.1f} times as long.",
+        f"Pairs of horizontal bars, one pair for each of {len(kinds)} kinds of operator: "
+        f"milliseconds of a step the course's way and the lab's way. The longest pair is "
+        f"{kinds[0]}.",
+    )
+
+
+def committed_changes() -> dict[str, Any] | None:
+    """What ``python -m benchmarks.changes`` has measured, if that is kept with the lab."""
+    file = project_root() / "report" / "results" / "changes.json"
+    return read_json(file) if file.is_file() else None
 
 
 @styled
-def changes(rows: Sequence[Mapping[str, Any]]) -> LabFigure:
-    """Seconds of a whole training after each change, as ``benchmarks.changes`` measured them.
+def changes(measured: Mapping[str, Any]) -> Drawing:
+    """Seconds of a whole training after each change: the JSON file that ``changes`` has written.
 
-    A row holds ``what`` and ``ours``, its seconds; the first is the recipe that all began with.
+    A row has ``what`` and ``ours``, its seconds; the first is the recipe that all began with.
     """
+    rows, where = measured["rows"], measured["machine"]
     figure, ax = new_figure(6.4, 0.7 + 0.3 * len(rows))
     seconds = [row["ours"] for row in rows]
     bars = ax.barh(range(len(rows)), seconds, 0.7, color=[ORANGE] + [BLUE] * (len(rows) - 1))
@@ -44,4 +65,11 @@ def changes(rows: Sequence[Mapping[str, Any]]) -> LabFigure:
     ax.invert_yaxis()
     ax.set_xlabel("seconds of training")
     ax.grid(axis="y", visible=False)
-    return figure
+    return Drawing(
+        "changes",
+        figure,
+        f"What each change bought, on {where['cpu']}, {where['cores']} cores, "
+        f"{where['gpu'] or 'no GPU'}: from {seconds[0]:,.0f} s to {min(seconds):,.0f} s.",
+        f"Horizontal bars of the seconds of a training, one for each of {len(rows)} stages, from "
+        f"{rows[0]['what']} to {rows[-1]['what']}.",
+    )

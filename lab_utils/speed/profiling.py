@@ -1,7 +1,4 @@
-"""Notebook 04: where the time of a training step goes, by the kind of operator.
-
-The same step is taken the course's way and the lab's, so that the two can be laid side by side.
-"""
+"""Where the time of a training step goes, by kind of operator: the course's way and the lab's."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -16,24 +13,19 @@ from PIL import Image
 import torch
 from torch import Tensor, nn
 from torch.autograd.profiler_util import FunctionEvent
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ConstantLR
+from torch.nn.functional import cross_entropy
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from lab_utils.core.settings import Settings
-from lab_utils.data.batches import training_batches
 from lab_utils.data.dataset import Dataset, Split
 from lab_utils.model.build import new_model
 from lab_utils.model.summary import layer_table
-from lab_utils.setup.hardware import Machine, synchronize
-from lab_utils.training.loop import train_epoch
-from lab_utils.training.optim import make_optimizer
+from lab_utils.setup.hardware import Machine, matmul_gflops, synchronize
+from lab_utils.training.loop import Batch, Training, train_epoch
 
 BATCH, OPTIMIZER, COPIES, OTHER = "making the batch", "optimiser", "copies, conversions", "other"
-
-
 # The first pattern that is found in the name of an operator, or of the one that called it.
 OPERATORS = {
     "convolution, backward": "conv.*backward",
@@ -55,10 +47,11 @@ class StepProfile:
     images: int
     shares: dict[str, float]  # largest first; they sum to 1
     gflops: float  # of its convolutions and matrix products, per second
+    peak_gflops: float  # of a large matrix product in the same precision, measured beside it
 
-    def milliseconds(self, name: str) -> float:
-        """What ``name`` takes of the step."""
-        return 1000 * self.seconds * self.shares.get(name, 0.0)
+    def milliseconds(self, kind: str) -> float:
+        """What operators of that kind take of the step."""
+        return 1000 * self.seconds * self.shares.get(kind, 0.0)
 
 
 def course_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepProfile:
@@ -68,30 +61,75 @@ def course_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepP
     """
     plain = Machine(machine.device, machine.device_reason, torch.float32, "as the course trains")
     model = new_model(settings, dataset).to(machine.device)
-    size = dataset.train.images.shape[-1]
     transform = transforms.Compose(
         [
             transforms.RandomHorizontalFlip(),
-            transforms.RandomCrop(size, padding=4),
+            transforms.RandomCrop(dataset.train.images.shape[-1], padding=4),
             transforms.ToTensor(),
-            transforms.Normalize(dataset.mean, dataset.std),
+            transforms.Normalize(*dataset.normalization),
         ]
     )
     images = _PilImages(dataset.train, transform)
     loader = DataLoader(images, batch_size=settings.batch_size, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    return _profile(model, loader, optimizer, plain, settings, size)
+
+    def train(batches: Iterable[Batch]) -> None:
+        train_epoch(model, batches, cross_entropy, optimizer)
+
+    endless = _whole_batches(loader, settings.batch_size, machine.device)
+    return _profile(train, endless, model, settings, plain)
 
 
 def lab_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepProfile:
-    """A step as ``training.fit`` takes it: what the settings ask for and the machine is best at."""
-    model = new_model(settings, dataset).to(machine.device, memory_format=torch.channels_last)
-    images = min(len(dataset.train), 16 * settings.batch_size)  # preparing all takes longer
-    few = Split(dataset.train.images[:images], dataset.train.targets[:images])
-    batches = training_batches(settings, replace(dataset, train=few), machine.device)
-    optimizer = make_optimizer(settings, model)
-    size = dataset.train.images.shape[-1]
-    return _profile(model, batches, optimizer, machine, settings, size)
+    """A step as ``fit`` takes it: all that the settings ask for, as the machine is best at it."""
+    count = min(len(dataset.train), 16 * settings.batch_size)  # preparing all takes longer
+    few = Split(dataset.train.images[:count], dataset.train.targets[:count])
+    # However short the training is, more steps may be taken here.
+    long = settings.model_copy(update={"epochs": 10_000})
+    training = Training(long, replace(dataset, train=few), machine)
+
+    def train(batches: Iterable[Batch]) -> None:
+        training.batches = batches
+        training.epoch()
+
+    endless = _whole_batches(training.batches, settings.batch_size, machine.device)
+    return _profile(train, endless, training.model, settings, machine)
+
+
+def _profile(
+    train: Callable[[Iterable[Batch]], None],
+    endless: Iterator[Batch],
+    model: nn.Module,
+    settings: Settings,
+    machine: Machine,
+) -> StepProfile:
+    """Warm up, time some steps, take half as many under the profiler: about a second in all."""
+
+    def seconds_of(steps: int) -> float:
+        start = time.perf_counter()
+        train(islice(endless, steps * settings.accumulate))
+        synchronize(machine.device)
+        return time.perf_counter() - start
+
+    seconds_of(1)
+    steps = max(1, min(10, int(0.2 / seconds_of(1))))
+    seconds = seconds_of(steps) / steps
+    peak = matmul_gflops(machine, machine.dtype)
+    # Its own log would go to the notebook's error output; read when the first profile begins.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    cuda = machine.device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
+    with profile(activities=activities, acc_events=True) as profiler:
+        profiled = seconds_of(max(1, steps // 2))  # an event of each of its calls takes time too
+    images = settings.batch_size * settings.accumulate
+    flops = training_flops(model, settings.image_size if settings.data == "folder" else 32)
+    return StepProfile(
+        seconds=seconds,
+        images=images,
+        shares=operator_shares(profiler.events(), profiled, cuda),
+        gflops=flops * images / seconds / 1e9,
+        peak_gflops=peak,
+    )
 
 
 def training_flops(model: nn.Module, image_size: int = 32) -> int:
@@ -111,11 +149,11 @@ def training_flops(model: nn.Module, image_size: int = 32) -> int:
 
         return hook
 
-    rows = layer_table(model, image_size)
-    for row in rows:
-        model.get_submodule(row["name"]).register_forward_hook(count(row["name"]))
+    layers = layer_table(model, image_size)
+    for layer in layers:
+        model.get_submodule(layer.name).register_forward_hook(count(layer.name))
     model(torch.empty(1, 3, image_size, image_size, device="meta"))
-    return sum(row["flops"] * passes[row["name"]] for row in rows)
+    return sum(layer.flops * passes[layer.name] for layer in layers)
 
 
 def operator_shares(
@@ -156,46 +194,9 @@ def _kind(event: FunctionEvent) -> str:
     return OTHER
 
 
-def _profile(
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    optimizer: Optimizer,
-    machine: Machine,
-    settings: Settings,
-    size: int,
-) -> StepProfile:
-    """Warm up, time some steps, take half as many under the profiler: under a second in all."""
-    endless = _whole_batches(batches, settings.batch_size, machine.device)
-    # Not the settings': a short training may have fewer steps than are taken here.
-    schedule = ConstantLR(optimizer, factor=1.0)
-
-    def seconds_of(steps: int) -> float:
-        start = time.perf_counter()
-        few = islice(endless, steps)
-        train_epoch(model, few, optimizer, schedule, machine, settings.label_smoothing)
-        synchronize(machine.device)
-        return time.perf_counter() - start
-
-    seconds_of(1)
-    steps = max(1, min(10, int(0.2 / seconds_of(1))))
-    seconds = seconds_of(steps) / steps
-    # Its own log would go to the notebook's error output; read when the first profile begins.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
-    cuda = machine.device.type == "cuda"
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
-    with profile(activities=activities, acc_events=True) as profiler:
-        profiled = seconds_of(max(1, steps // 2))  # an event of each of its calls takes time too
-    return StepProfile(
-        seconds,
-        settings.batch_size,
-        operator_shares(profiler.events(), profiled, cuda),
-        training_flops(model, size) * settings.batch_size / seconds / 1e9,
-    )
-
-
 def _whole_batches(
-    batches: Iterable[tuple[Tensor, Tensor]], batch_size: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
+    batches: Iterable[Batch], batch_size: int, device: torch.device
+) -> Iterator[Batch]:
     """Epoch after epoch without the smaller last batch, the making of each under its own name."""
     while True:
         iterator = iter(batches)

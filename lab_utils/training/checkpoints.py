@@ -4,6 +4,7 @@ Checkpoints hold tensors and plain values only, and are read with ``weights_only
 model could run any code when it is loaded.
 """
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +13,51 @@ from torch import Tensor, nn
 
 from lab_utils import LabError
 from lab_utils.core.files import write_atomic
-from lab_utils.core.settings import Settings
-from lab_utils.data.dataset import Dataset
+from lab_utils.data.dataset import Normalization
 from lab_utils.model import networks
-from lab_utils.model.build import model_options
-from lab_utils.training.history import Row
 
 
-def save_best(path: Path, model: nn.Module, dataset: Dataset, settings: Settings, row: Row) -> None:
-    """Save the weights with everything that inference needs beside them."""
-    best = {
-        "model": model.state_dict(),
-        "model_name": settings.model,
-        "model_options": model_options(settings),
-        "image_size": dataset.train.images.shape[-1],
-        "classes": list(dataset.classes),
-        "mean": list(dataset.mean),
-        "std": list(dataset.std),
-        "epoch": row["epoch"],
-        "val_accuracy": row["val_accuracy"],
-    }
-    write_atomic(path, lambda file: torch.save(best, file))
+@dataclass(frozen=True)
+class Best:
+    """What ``best.pt`` holds beside the weights: all that inference needs."""
+
+    model_name: str  # as in settings
+    model_options: dict[str, Any]  # for networks.build
+    image_size: int  # pixels a side
+    classes: tuple[str, ...]
+    normalization: Normalization
+    epoch: int  # the weights are those after it, counted from 1
+    val_accuracy: float  # of these weights, as a fraction of 1
+
+    def build(self) -> nn.Module:
+        """A fresh network of this kind."""
+        size, options = self.image_size, self.model_options
+        return networks.build(self.model_name, len(self.classes), size, **options)
+
+
+def save_best(path: Path, model: nn.Module, best: Best) -> None:
+    """Save the weights of ``model`` with what inference needs, atomically."""
+    values = asdict(best) | {"model": model.state_dict(), "classes": list(best.classes)}
+    values |= {"normalization": [list(channel) for channel in best.normalization]}
+    write_atomic(path, lambda file: torch.save(values, file))
+
+
+def load_best(path: Path) -> tuple[nn.Module, Best]:
+    """The model with its best weights, in evaluation mode, and what else ``best.pt`` holds.
+
+    Raises LabError where the file is missing or damaged.
+    """
+    values = load_checkpoint(path)
+    try:
+        weights = values.pop("model")
+        values["classes"] = tuple(values["classes"])
+        values["normalization"] = Normalization(*map(tuple, values["normalization"]))
+        best = Best(**values)
+        model = best.build()
+        model.load_state_dict(weights)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+    return model.eval(), best
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -45,35 +70,30 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise LabError(f"{path} is missing: run 04_training first.") from None
     except Exception as error:  # zip, pickle and torch raise many kinds for a damaged file
-        raise LabError(
-            f"{path} is damaged ({type(error).__name__}); delete it and run 04_training again."
-        ) from error
+        raise _damaged(path, error) from error
 
 
-def load_best(path: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The model with its best weights, in evaluation mode, and what else ``best.pt`` holds."""
-    best = load_checkpoint(path)
-    model = networks.build(
-        best["model_name"], len(best["classes"]), best["image_size"], **best["model_options"]
+def epochs_done(path: Path) -> int:
+    """How many epochs the ``last.pt`` at ``path`` has behind it; 0 where there is none."""
+    return len(load_checkpoint(path).get("history", ())) if path.is_file() else 0
+
+
+def _damaged(path: Path, error: Exception) -> LabError:
+    return LabError(
+        f"{path} is damaged ({type(error).__name__}); delete it and run 04_training again."
     )
-    model.load_state_dict(best.pop("model"))
-    return model.eval(), best
 
 
 def rng_state(device: torch.device) -> dict[str, Tensor]:
     """The state of every random generator that training on ``device`` draws from."""
     state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state()
-    elif device.type == "mps":
-        state["mps"] = torch.mps.get_rng_state()
+    if device.type in ("cuda", "mps"):
+        state[device.type] = getattr(torch, device.type).get_rng_state()
     return state
 
 
 def set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
     """Put back what ``rng_state`` gave; a device that the state does not know keeps its own."""
     torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"])
-    elif device.type == "mps" and "mps" in state:
-        torch.mps.set_rng_state(state["mps"])
+    if device.type in state and device.type != "cpu":
+        getattr(torch, device.type).set_rng_state(state[device.type])

@@ -1,4 +1,4 @@
-"""The figures of notebook 04: the schedule, the curves, and where a step's time goes."""
+"""The figures of notebook 04: the schedule, the curves, and how fast the epochs went."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -11,83 +11,89 @@ from lab_utils.core.drawing import (
     GREEN,
     HALF,
     ORANGE,
+    Drawing,
     LabFigure,
     guessing_line,
     new_figure,
     styled,
     whole_numbers,
-)
-
-Row = dict[str, float]  # one epoch of the history
-
-
-def _values(history: Sequence[Row], key: str) -> list[float]:
-    return [row[key] for row in history]
+)  # fmt: skip
+from lab_utils.setup.hardware import Machine
+from lab_utils.training.findings import schedule_effect
+from lab_utils.training.history import Epoch, best_of
 
 
-def _best(history: Sequence[Row]) -> Row:
-    """The first epoch with the highest validation accuracy, as the best checkpoint is chosen."""
-    return max(history, key=lambda row: row["val_accuracy"])
+def _values(history: Sequence[Epoch], key: str) -> list[float]:
+    return [getattr(row, key) for row in history]
 
 
-def _pair(ax: Axes, history: Sequence[Row], quantity: str, scale: float = 1.0) -> None:
+def _pair(ax: Axes, history: Sequence[Epoch], quantity: str, scale: float = 1.0) -> None:
     """Training and validation curves of ``quantity``, and a ring at the best epoch."""
-    epochs = _values(history, "epoch")
+    epochs, best = _values(history, "epoch"), best_of(history)
     for split, color, label in (("train", ORANGE, "training"), ("val", BLUE, "validation")):
         values = scale * np.array(_values(history, f"{split}_{quantity}"))
         ax.plot(epochs, values, "o-", color=color, label=label, markersize=3.5)
-    best = _best(history)
     ax.plot(
-        best["epoch"],
-        scale * best[f"val_{quantity}"],
-        "o",
-        markersize=10,
-        markerfacecolor="none",
-        markeredgecolor=BLUE,
-        label=f"best (epoch {int(best['epoch'])})",
-    )
+        best.epoch, scale * getattr(best, f"val_{quantity}"), "o", markersize=10,
+        markerfacecolor="none", markeredgecolor=BLUE, label=f"best (epoch {best.epoch})",
+    )  # fmt: skip
     ax.set_xlabel("epoch")
     ax.set_xlim(0.7, len(history) + 0.3)
     whole_numbers(ax.xaxis)
 
 
-def _legend(figure: LabFigure, ax: Axes) -> None:
+def _curves(history: Sequence[Epoch], quantity: str, scale: float, guessing: float) -> LabFigure:
+    """The curves of one quantity with a line at what guessing scores, and the legend above."""
+    figure, ax = new_figure(*HALF)
+    _pair(ax, history, quantity, scale)
+    guessing_line(ax, guessing, "guessing")
     figure.legend(
-        *ax.get_legend_handles_labels(),
-        loc="outside upper center",
-        ncols=3,
-        columnspacing=0.9,
-        handlelength=1.5,
-        handletextpad=0.4,
+        *ax.get_legend_handles_labels(), loc="outside upper center", ncols=3, columnspacing=0.9,
+        handlelength=1.5, handletextpad=0.4,
+    )  # fmt: skip
+    return figure
+
+
+@styled
+def loss_curves(history: Sequence[Epoch], classes: int) -> Drawing:
+    """Training and validation loss per epoch, with the loss of guessing among ``classes``."""
+    guessing = float(np.log(classes))
+    figure = _curves(history, "loss", 1.0, guessing)
+    ax = figure.axes[0]
+    ax.set_ylim(0, max(ax.get_ylim()[1], 1.08 * guessing))
+    ax.set_ylabel("cross-entropy (nats)")
+    first, last, lowest = history[0], history[-1], min(history, key=lambda row: row.val_loss)
+    return Drawing(
+        "loss_curves",
+        figure,
+        f"Cross-entropy per epoch. Training loss went from {first.train_loss:.3f} to "
+        f"{last.train_loss:.3f}, validation loss from {first.val_loss:.3f} to "
+        f"{last.val_loss:.3f}, with its lowest value {lowest.val_loss:.3f} in epoch "
+        f"{lowest.epoch}; guessing gives {guessing:.3f}.",
+        "Line plot: cross-entropy over the epochs, one curve for training and one for validation, "
+        "with a ring at the best checkpoint and a dotted line at the loss of guessing.",
     )
 
 
 @styled
-def loss_curves(history: Sequence[Row], classes: int) -> LabFigure:
-    """Training and validation loss per epoch, with the loss of guessing among ``classes``."""
-    figure, ax = new_figure(*HALF)
-    _pair(ax, history, "loss")
-    guessing_line(ax, float(np.log(classes)), "guessing")
-    ax.set_ylim(0, max(ax.get_ylim()[1], 1.08 * np.log(classes)))
-    ax.set_ylabel("cross-entropy (nats)")
-    _legend(figure, ax)
-    return figure
+def accuracy_curves(history: Sequence[Epoch], classes: int, how: str) -> Drawing:
+    """Training and validation accuracy per epoch; ``how`` says how the first was measured."""
+    figure = _curves(history, "accuracy", 100, 100 / classes)
+    figure.axes[0].set(ylim=(0, 100), ylabel="accuracy (%)")
+    last, best = history[-1], best_of(history)
+    return Drawing(
+        "accuracy_curves",
+        figure,
+        f"Accuracy per epoch. In epoch {last.epoch} it was {last.train_accuracy:.1%} on training "
+        f"images ({how}) and {last.val_accuracy:.1%} on validation images; the best checkpoint is "
+        f"that of epoch {best.epoch} ({best.val_accuracy:.1%}).",
+        "Line plot: accuracy in percent over the epochs, one curve for training and one for "
+        "validation, with a ring at the best checkpoint and a dotted line at guessing.",
+    )
 
 
 @styled
-def accuracy_curves(history: Sequence[Row], classes: int) -> LabFigure:
-    """Training and validation accuracy per epoch in percent, with that of guessing."""
-    figure, ax = new_figure(*HALF)
-    _pair(ax, history, "accuracy", 100)
-    guessing_line(ax, 100 / classes, "guessing")
-    ax.set_ylim(0, 100)
-    ax.set_ylabel("accuracy (%)")
-    _legend(figure, ax)
-    return figure
-
-
-@styled
-def live_curves(history: Sequence[Row], epochs: int) -> LabFigure:
+def live_curves(history: Sequence[Epoch], epochs: int) -> LabFigure:
     """Loss and accuracy side by side while training runs, with room for all ``epochs``."""
     figure, (left, right) = new_figure(8.0, 2.6, 1, 2)
     _pair(left, history, "loss")
@@ -104,65 +110,75 @@ def _rate_line(ax: Axes, rates: Sequence[float], steps_per_epoch: int) -> None:
     """The learning rate of every step over the epochs, at most 2,000 points of it."""
     chosen = np.unique(np.linspace(0, len(rates) - 1, 2000).astype(int))
     ax.plot(chosen / steps_per_epoch, np.asarray(rates)[chosen], color=GREEN)
-    ax.set_ylabel("learning rate")
-    ax.set_ylim(0, 1.12 * max(rates))
+    ax.set(ylabel="learning rate", ylim=(0, 1.12 * max(rates)))
     ax.set_xlim(0, len(rates) / steps_per_epoch)
     whole_numbers(ax.xaxis)
 
 
 @styled
-def lr_schedule(rates: Sequence[float], steps_per_epoch: int) -> LabFigure:
-    """The learning rate of every step of the training to come, with its peak marked."""
+def lr_schedule(rates: Sequence[float], steps_per_epoch: int) -> Drawing:
+    """The learning rate of every batch of the training to come, with its peak marked."""
     figure, ax = new_figure(6.4, 2.0)
     _rate_line(ax, rates, steps_per_epoch)
-    peak = int(np.argmax(rates))
-    ax.plot(peak / steps_per_epoch, rates[peak], "o", color=GREEN, markersize=5, clip_on=False)
+    highest, after = max(rates), int(np.argmax(rates)) / steps_per_epoch
+    ax.plot(after, highest, "o", color=GREEN, markersize=5, clip_on=False)
     ax.annotate(
-        f"peak {rates[peak]:.3g}",
-        (peak / steps_per_epoch, rates[peak]),
-        xytext=(8, 2),
-        textcoords="offset points",
+        f"peak {highest:.3g}", (after, highest), xytext=(8, 2), textcoords="offset points",
         color=GREEN,
-    )
+    )  # fmt: skip
     ax.set_xlabel("epochs completed")
-    return figure
-
-
-@styled
-def lr_curve(history: Sequence[Row], rates: Sequence[float]) -> LabFigure:
-    """The learning rate of every step above the validation accuracy after every epoch."""
-    figure, (above, below) = new_figure(*HALF, 2, 1, sharex=True, height_ratios=(2, 3))
-    steps_per_epoch = len(rates) // len(history)
-    _rate_line(above, rates, steps_per_epoch)
-    above.plot(
-        [row["epoch"] - 1 for row in history],
-        _values(history, "lr"),
-        "o",
-        color=GREEN,
-        markersize=3.5,
-        clip_on=False,
+    return Drawing(
+        "lr_schedule",
+        figure,
+        f"Learning rate of each of the {len(rates):,} batches: it begins at {rates[0]:.3g}, is "
+        f"largest ({highest:.3g}) after {after:.1f} of {len(rates) / steps_per_epoch:g} epochs and "
+        f"ends at {rates[-1]:.3g}.",
+        "Line plot of the learning rate over the epochs completed, one value per step, with a dot "
+        f"at its peak after {after:.1f} epochs.",
     )
-    above.set_title("dots: each epoch's first step", color=GREEN, loc="right")
-    epochs, accuracies = _values(history, "epoch"), 100 * np.array(_values(history, "val_accuracy"))
-    below.plot(epochs, accuracies, "o-", color=BLUE, markersize=3.5, clip_on=False)
-    below.set_ylabel("val. accuracy (%)")
-    below.set_xlabel("epochs completed")
-    return figure
 
 
 @styled
-def throughput(history: Sequence[Row]) -> LabFigure:
-    """Images per second of every epoch, and their median."""
+def lr_curve(history: Sequence[Epoch], rates: Sequence[float]) -> Drawing:
+    """The learning rate of every batch above the validation accuracy after every epoch."""
+    figure, (above, below) = new_figure(*HALF, 2, 1, sharex=True, height_ratios=(2, 3))
+    _rate_line(above, rates, len(rates) // len(history))
+    dots = {"color": GREEN, "markersize": 3.5, "clip_on": False}
+    above.plot([row.epoch - 1 for row in history], _values(history, "lr"), "o", **dots)
+    above.set_title("dots: each epoch's first step", color=GREEN, loc="right")
+    accuracies = 100 * np.array(_values(history, "val_accuracy"))
+    dots |= {"color": BLUE}
+    below.plot(_values(history, "epoch"), accuracies, "o-", **dots)
+    below.set(ylabel="val. accuracy (%)", xlabel="epochs completed")
+    return Drawing(
+        "lr_curve",
+        figure,
+        "Learning rate of every step, above the validation accuracy after every epoch. "
+        + schedule_effect(history, rates),
+        "Two line plots on one axis of epochs: above the learning rate of every step, below the "
+        f"validation accuracy, which ends at {history[-1].val_accuracy:.1%}.",
+    )
+
+
+@styled
+def throughput(history: Sequence[Epoch], machine: Machine) -> Drawing:
+    """Images per second of every epoch on ``machine``, and their median."""
     figure, ax = new_figure(*HALF)
     rates = _values(history, "images_per_second")
+    middle = median(rates)
     ax.bar(_values(history, "epoch"), rates, color=BLUE, width=0.7)
     ax.set_xlim(0.3, len(history) + 0.7)
-    middle = median(rates)
     ax.axhline(middle, color=ORANGE, linestyle="--", linewidth=1.2)
     ax.set_title(f"dashed: median {middle:,.0f}", color=ORANGE, loc="right")
-    ax.set_xlabel("epoch")
-    ax.set_ylabel("images per second")
+    ax.set(xlabel="epoch", ylabel="images per second")
     ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.grid(axis="x", visible=False)
     whole_numbers(ax.xaxis)
-    return figure
+    return Drawing(
+        "throughput",
+        figure,
+        f"Training images per second in each epoch: median {middle:,.0f}, from {min(rates):,.0f} "
+        f"to {max(rates):,.0f}, on {machine.device.type} in {machine.precision}.",
+        f"Bar chart: images per second in each of {len(rates)} epochs, with a dashed line at the "
+        f"median. The lowest bar reaches {min(rates) / max(rates):.0%} of the highest.",
+    )

@@ -1,84 +1,202 @@
-"""One epoch of training: the loop that notebook 04 shows and the report prints."""
+"""The loop that notebook 04 shows, and a training: all that a recipe puts around the loop.
 
-from collections.abc import Callable, Iterable
-from itertools import islice
+The loop knows a model, batches, a loss and an optimiser. Mixed precision, label smoothing, MixUp,
+accumulated gradients, clipping, the schedule and the average of the weights are done by these four,
+as ``Training`` makes them: a recipe without them leaves no trace, and any loop will do.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from lab_utils import LabError
 from lab_utils.core.settings import Settings
+from lab_utils.data.batches import training_batches
+from lab_utils.data.dataset import Dataset
+from lab_utils.model.build import new_model
+from lab_utils.model.predict import count_correct
 from lab_utils.setup.hardware import Machine
+from lab_utils.training.checkpoints import rng_state, set_rng_state
+from lab_utils.training.history import Epoch, best_of
+from lab_utils.training.optim import Accumulation, make_optimizer, make_plateau, make_schedule
 
-
-def step_network(model: nn.Module, settings: Settings) -> nn.Module:
-    """What ``train_epoch`` calls: ``model``, or with ``compile`` its compiled form, same weights.
-
-    ``reduce-overhead`` records the kernels of a step once as a CUDA graph and replays them, so that
-    Python's launching of them, most of a small network's step on a GPU, is paid once.
-    """
-    return torch.compile(model, mode="reduce-overhead") if settings.compile else model
+Batch = tuple[Tensor, Tensor]  # inputs (B, 3, H, W) float32, targets (B,) int64 or (B, K) shares
+Loss = Callable[[Tensor, Tensor], Tensor]  # logits (B, K) and targets to a scalar
+# A loop as ``train_epoch`` is one: model, batches, loss, optimiser to mean loss and accuracy.
+Loop = Callable[[nn.Module, Iterable[Batch], Loss, Any], tuple[float, float]]
+OnStep = Callable[[int, Tensor], None]  # after each batch: its number in the epoch, and its loss
 
 
 def train_epoch(
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    optimizer: Optimizer,
-    schedule: LRScheduler,
-    machine: Machine,
-    label_smoothing: float = 0.0,
-    on_step: Callable[[int, Tensor], None] | None = None,
-    *,
-    mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
-    accumulate: int = 1,
-    clip_norm: float | None = None,
-    average: AveragedModel | None = None,
+    model: nn.Module, batches: Iterable[Batch], loss_function: Loss, optimizer: Optimizer
 ) -> tuple[float, float]:
-    """One pass over ``batches``; mean loss and accuracy over the samples as they were seen.
-
-    The loss returned is the plain cross-entropy, also where the one that is minimised is smoothed:
-    so it can be compared with validation and between recipes. Where ``mix`` makes one image of two,
-    it is measured against the shares of both, and stays above zero even for a perfect model;
-    accuracy then counts the images for which the class with the larger share is found.
-
-    The gradients of ``accumulate`` batches, or of those left at the end of the epoch, add up to
-    that of one large batch, which is shortened to ``clip_norm`` if it is longer; ``average``
-    follows the weights after every step.
-    """
+    """One pass over ``batches``; mean loss and accuracy of the images as they were seen."""
     model.train()
-    loss_sum = torch.zeros((), device=machine.device)
-    correct = torch.zeros((), dtype=torch.int64, device=machine.device)
-    seen = step = 0
-    iterator = iter(batches)
-    while group := list(islice(iterator, accumulate)):
-        together = sum(len(targets) for _, targets in group)
-        optimizer.zero_grad(set_to_none=True)
-        losses = []
-        for inputs, targets in group:
-            if mix:
-                inputs, targets = mix(inputs, targets)
-            with machine.autocast():
-                logits = model(inputs)
-            loss = cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
-            (loss * (len(targets) / together)).backward()
-            # Sums stay on the device: reading them every step would make a GPU wait.
-            with torch.no_grad():
-                plain = cross_entropy(logits.float(), targets) if label_smoothing else loss
-                loss_sum += plain * len(targets)
-                labels = targets.argmax(1) if mix else targets
-                correct += (logits.argmax(1) == labels).sum()
-            losses.append(loss.detach())
-            seen += len(targets)
-        if clip_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    loss_sum, correct, images = 0.0, 0, 0
+    for inputs, targets in batches:
+        logits = model(inputs)
+        loss = loss_function(logits, targets)
+        optimizer.zero_grad()
+        loss.backward()
         optimizer.step()
-        schedule.step()
-        if average:
-            average.update_parameters(model)
-        for loss in losses if on_step else ():
-            on_step(step, loss)
-            step += 1
-    return loss_sum.item() / seen, correct.item() / seen
+        # Both sums stay tensors: to read a number in every step would make a GPU wait.
+        loss_sum += loss.detach() * len(targets)
+        correct += count_correct(logits, targets)
+        images += len(targets)
+    return float(loss_sum) / images, float(correct) / images
+
+
+class Training:
+    """Model, batches, optimiser, schedule and average of one training, as its settings say.
+
+    ``model`` is the settings' network (or one handed in), on the machine's device with channels
+    last; ``batches`` may be replaced by any iterable of batches; ``history`` has an ``Epoch`` for
+    each that ``fit`` has finished. Raises LabError where batch size or weights cannot be had.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        dataset: Dataset,
+        machine: Machine,
+        model: nn.Module | None = None,
+    ) -> None:
+        self.settings, self.dataset, self.machine = settings, dataset, machine
+        model = model or new_model(settings, dataset)
+        self.model = model.to(machine.device, memory_format=torch.channels_last)
+        self.batches: Iterable[Batch] = training_batches(settings, dataset, machine.device)
+        self._order = self.batches  # their state is part of the training's, whatever is iterated
+        self.history: list[Epoch] = []
+        self.average: AveragedModel | None = None
+        if settings.ema_decay:
+            follow = get_ema_multi_avg_fn(settings.ema_decay)
+            self.average = AveragedModel(self.model, multi_avg_fn=follow, use_buffers=True)
+        self.loss_function: Loss = cross_entropy
+        self.use_optimizer(make_optimizer(settings, self.model))
+        self.network = self.model
+        if settings.compile:
+            # The kernels of a step are recorded once as a CUDA graph and replayed, so that Python's
+            # launching of them, most of a small network's step on a GPU, is paid once.
+            self.network = torch.compile(self.model, mode="reduce-overhead")
+        if machine.dtype != torch.float32:
+            self.network = MixedPrecision(self.network, machine)
+        torch.manual_seed(settings.seed)  # dropout and MixUp draw from here
+
+    def use_optimizer(self, optimizer: Optimizer) -> None:
+        """Train with ``optimizer``: its steps clip first, and move schedule and average after."""
+        settings, batches = self.settings, self._order
+        self.optimizer: Any = optimizer
+        self.schedule = make_schedule(settings, optimizer, len(batches))
+        self.plateau = make_plateau(settings, optimizer)
+        if settings.clip_norm:
+            optimizer.register_step_pre_hook(lambda *_: self._clip())
+        optimizer.register_step_post_hook(lambda *_: self.schedule.step())
+        if self.average:
+            optimizer.register_step_post_hook(lambda *_: self.average.update_parameters(self.model))
+        if settings.accumulate > 1:
+            self.optimizer = Accumulation(optimizer, batches, settings.accumulate)
+        if settings.accumulate > 1 or settings.label_smoothing:
+            self.loss_function = Objective(
+                settings.label_smoothing, getattr(self.optimizer, "share", lambda: 1.0)
+            )
+
+    def _clip(self) -> None:
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+
+    @property
+    def judged(self) -> nn.Module:
+        """What is validated and kept: the model, or the average of its weights."""
+        return self.average.module if self.average else self.model
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or so many as ``patience`` allows since the best one."""
+        settings, epochs = self.settings, len(self.history)
+        if settings.patience and self.history:
+            return epochs >= min(settings.epochs, best_of(self.history).epoch + settings.patience)
+        return epochs >= settings.epochs
+
+    def epoch(
+        self, train_epoch: Loop = train_epoch, on_step: OnStep | None = None
+    ) -> tuple[float, float]:
+        """Train once on all batches with the loop ``train_epoch``; its mean loss and accuracy."""
+        if on_step is None:
+            return train_epoch(self.network, self.batches, self.loss_function, self.optimizer)
+        losses: list[Tensor] = []
+
+        def noted(logits: Tensor, targets: Tensor) -> Tensor:
+            losses.append(self.loss_function(logits, targets))
+            return losses[-1]
+
+        def told() -> Iterator[Batch]:
+            for step, batch in enumerate(self.batches):
+                yield batch  # the loop comes back for the next one when it is done with this
+                on_step(step, losses.pop().detach())
+
+        return train_epoch(self.network, told(), noted, self.optimizer)
+
+    def _parts(self) -> dict[str, Any]:
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+        parts = {"model": self.model, "optimizer": optimizer, "schedule": self.schedule}
+        parts |= {"plateau": self.plateau, "average": self.average}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values from which ``load_state_dict`` goes on, bit for bit."""
+        return {
+            **{name: part.state_dict() for name, part in self._parts().items()},
+            "history": [row._asdict() for row in self.history],
+            "data": self.dataset.fingerprint,
+            "order_rng": self._order.generator.get_state(),
+            "rng": rng_state(self.machine.device),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where ``state_dict`` was taken; LabError where that training had other data.
+
+        Raises KeyError, TypeError or RuntimeError where ``state`` is no state of such a training.
+        """
+        if state["data"] != self.dataset.fingerprint:
+            raise LabError(f"run {self.settings.experiment!r} was trained on other data")
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.history = [Epoch(**row) for row in state["history"]]
+        self._order.epoch = len(self.history)
+        self._order.generator.set_state(state["order_rng"])
+        set_rng_state(state["rng"], self.machine.device)
+
+
+class MixedPrecision(nn.Module):
+    """``model`` with matrix products in the machine's precision; its logits are float32."""
+
+    def __init__(self, model: nn.Module, machine: Machine) -> None:
+        super().__init__()
+        self.model, self.machine = model, machine
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        with self.machine.autocast():
+            return self.model(inputs).float()
+
+
+class Objective:
+    """A loss whose value is the plain cross-entropy, and whose gradient is of what is minimised.
+
+    So the curves of every recipe can be compared. ``share()`` is the batch's share of the images of
+    one optimiser step: gradients of several batches then add up to that of one large batch.
+    """
+
+    def __init__(self, label_smoothing: float, share: Callable[[], float]) -> None:
+        self.label_smoothing, self.share = label_smoothing, share
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        plain = cross_entropy(logits, targets)
+        minimised = plain
+        if self.label_smoothing:
+            minimised = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        zero_with_its_gradient = minimised - minimised.detach()
+        return plain.detach() + self.share() * zero_with_its_gradient

@@ -8,7 +8,8 @@ from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 
 from lab_utils.core.settings import Settings
-from lab_utils.training.history import Row
+from lab_utils.data.batches import Batches
+from lab_utils.training.history import Epoch
 from lab_utils.training.muon import FilterMuon
 
 
@@ -39,6 +40,41 @@ class Together(Optimizer):
         for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(own)
         self.param_groups = [group for o in self.optimizers for group in o.param_groups]
+
+
+class Accumulation:
+    """An optimiser that steps once for every ``every`` batches, on the sum of their gradients.
+
+    Of the batches left at the end of an epoch it makes one step, however few they are.
+    """
+
+    def __init__(self, optimizer: Optimizer, batches: Batches, every: int) -> None:
+        self.optimizer, self.batches, self.every = optimizer, batches, every
+        self.done = 0  # batches of this epoch
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Those of the optimiser."""
+        return self.optimizer.param_groups
+
+    def share(self) -> float:
+        """The share that the current batch has of the images of its step."""
+        images, size = len(self.batches.targets), self.batches.batch_size
+        first = self.done - self.done % self.every
+        together = min(images, (first + self.every) * size) - first * size
+        return min(size, images - self.done * size) / together
+
+    def zero_grad(self) -> None:
+        """Clear the gradients before the first batch of a step."""
+        if self.done % self.every == 0:
+            self.optimizer.zero_grad()
+
+    def step(self) -> None:
+        """Count a batch; after the last one of a step, or of the epoch, update the weights."""
+        self.done += 1
+        if self.done % self.every == 0 or self.done == len(self.batches):
+            self.optimizer.step()
+        self.done %= len(self.batches)
 
 
 def make_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
@@ -136,7 +172,7 @@ def make_plateau(settings: Settings, optimizer: Optimizer) -> lr_scheduler.Reduc
 
 
 def schedule_values(
-    settings: Settings, batches_per_epoch: int, history: Sequence[Row] | None = None
+    settings: Settings, batches_per_epoch: int, history: Sequence[Epoch] | None = None
 ) -> list[float]:
     """The learning rate of every batch of the training to come, or of the one that ``history`` is.
 
@@ -154,5 +190,5 @@ def schedule_values(
                 optimizer.step()
                 schedule.step()
         if plateau and history:
-            plateau.step(history[epoch]["val_loss"])
+            plateau.step(history[epoch].val_loss)
     return values
