@@ -1,4 +1,8 @@
-"""Speed and memory of the lab, each against a peer, as ratios measured in one run.
+"""What the lab promises of speed, measured: ``python -m benchmarks.NAME``.
 
-``python -m benchmarks.NAME [--json FILE]`` prints a table and can write it as JSON.
+Each measures both sides in one run and prints medians and ratios; no test asserts a time.
 """
+
+from lab_utils.core.process import prepare
+
+prepare()  # as for a kernel of `lab run`; before torch is imported, or it comes too late

@@ -1,9 +1,9 @@
 """The course's own recipe, faithfully: torchvision transforms in a DataLoader, float32, Adam.
 
-Everything the lab's speed is compared with is in this file. ``python -m benchmarks.baseline ROOT``
+Everything the lab's speed is compared with is in this file. ``python benchmarks/baseline.py ROOT``
 trains an epoch for each line it reads and answers with its seconds: the course's recipe runs in a
-process of its own and without lab_utils, which changes how threads wait and how memory is kept:
-that would make it faster than it is where the course is followed.
+process of its own, in which threads wait and memory is kept as where the course is followed: as the
+lab does both it would be faster.
 """
 
 from pathlib import Path

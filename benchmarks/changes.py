@@ -4,27 +4,23 @@ A row is a whole training: its epochs times the seconds of an epoch, which follo
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from statistics import median
 
 import torch
-from torch import Tensor
 
 from benchmarks import baseline
 from benchmarks.common import Row, cifar10, course, run, say, timed
 from lab_utils import LabError
 from lab_utils.core.params import load_settings
 from lab_utils.core.settings import Settings
-from lab_utils.data.batches import Batches, training_batches
 from lab_utils.data.dataset import Dataset
-from lab_utils.model.build import new_model
 from lab_utils.setup import hardware
 from lab_utils.setup.hardware import Machine
-from lab_utils.training.loop import train_epoch
-from lab_utils.training.optim import make_optimizer, make_schedule
+from lab_utils.training.loop import Batch, Training
 
 WARM_UP = 3  # steps: the first ones allocate memory and choose algorithms
 
@@ -41,21 +37,17 @@ class Change:
 
     def epoch_seconds(self, dataset: Dataset, steps: int) -> float:
         """Seconds of one epoch with a fresh model, from those of ``steps`` steps."""
-        device = self.machine.device
-        model = new_model(self.settings, dataset).to(device, memory_format=self.layout)
-        batches = training_batches(self.settings, dataset, device)
-        if self.fused:
-            optimizer = make_optimizer(self.settings, model)
-        else:  # PyTorch's default
-            optimizer = torch.optim.Adam(model.parameters(), self.settings.lr)
-        schedule = make_schedule(self.settings, optimizer, len(batches))
-        endless = _whole_batches(batches, self.layout)
+        training = Training(self.settings, dataset, self.machine)
+        training.model.to(memory_format=self.layout)
+        if not self.fused:  # PyTorch's default
+            adam = torch.optim.Adam(training.model.parameters(), self.settings.lr)
+            training.use_optimizer(adam)
+        endless = _whole_batches(training.batches, self.settings.batch_size, self.layout)
 
         def train(count: int) -> None:
-            few = islice(endless, count)
-            smoothing = self.settings.label_smoothing
-            train_epoch(model, few, optimizer, schedule, self.machine, smoothing)
-            hardware.synchronize(device)
+            training.batches = islice(endless, count)
+            training.epoch()
+            hardware.synchronize(self.machine.device)
 
         train(WARM_UP)
         step_seconds = timed(lambda: train(steps)) / steps
@@ -63,12 +55,12 @@ class Change:
 
 
 def _whole_batches(
-    batches: Batches, layout: torch.memory_format
-) -> Iterator[tuple[Tensor, Tensor]]:
+    batches: Iterable[Batch], batch_size: int, layout: torch.memory_format
+) -> Iterator[Batch]:
     """Epoch after epoch, without the smaller last batch, laid out in memory as the model is."""
     while True:
         for inputs, targets in batches:
-            if len(targets) == batches.batch_size:
+            if len(targets) == batch_size:
                 yield inputs.contiguous(memory_format=layout), targets
 
 
@@ -96,7 +88,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     if min(arguments.steps, arguments.rounds) < 1:
         raise LabError("--steps and --rounds must be at least 1.")
     dataset, _ = cifar10()
-    dataset.mean, dataset.std  # noqa: B018 — computed once, before any clock runs
+    dataset.normalization  # noqa: B018 — computed once, before any clock runs
     with course() as their_epoch:
         sides: list[tuple[str, int, Callable[[], float]]] = [
             ("course: DataLoader, 2 workers", baseline.EPOCHS, their_epoch)

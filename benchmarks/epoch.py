@@ -8,42 +8,22 @@ import argparse
 from dataclasses import replace
 from statistics import median
 
-import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import Row, cifar10, compare_seconds, course, run, say, timed
 from lab_utils import LabError
 from lab_utils.core.params import load_settings
 from lab_utils.core.settings import Settings
-from lab_utils.data.batches import training_batches
 from lab_utils.data.dataset import Dataset, Split
-from lab_utils.model.build import new_model
 from lab_utils.setup import hardware
-from lab_utils.setup.hardware import Machine
 from lab_utils.speed.profiling import training_flops
-from lab_utils.training.loop import train_epoch
-from lab_utils.training.optim import make_optimizer, make_schedule
+from lab_utils.training.loop import Training
 
 
-class Training:
-    """A fresh model and what one call of ``epoch`` takes, as ``training.fit`` sets it up."""
-
-    def __init__(self, settings: Settings, dataset: Dataset, machine: Machine) -> None:
-        self.settings, self.machine = settings, machine
-        self.model = new_model(settings, dataset).to(
-            machine.device, memory_format=torch.channels_last
-        )
-        self.batches = training_batches(settings, dataset, machine.device)
-        self.optimizer = make_optimizer(settings, self.model)
-        self.schedule = make_schedule(settings, self.optimizer, len(self.batches))
-
-    def epoch(self) -> None:
-        """Train once on all images."""
-        train_epoch(
-            self.model, self.batches, self.optimizer, self.schedule, self.machine,
-            self.settings.label_smoothing,
-        )  # fmt: skip
-        hardware.synchronize(self.machine.device)
+def epoch(training: Training) -> None:
+    """Train once on all images, and wait until that is done."""
+    training.epoch()
+    hardware.synchronize(training.machine.device)
 
 
 def rate(name: str, training: Training, image_seconds: float, peak: float, runs: int) -> Row:
@@ -64,7 +44,10 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     training = Training(settings, dataset, machine)
     with course() as their_epoch:
         row = compare_seconds(
-            "SimpleCNN epoch, seconds", lambda: timed(training.epoch), their_epoch, arguments.runs
+            "SimpleCNN epoch, seconds",
+            lambda: timed(lambda: epoch(training)),
+            their_epoch,
+            arguments.runs,
         )
     peak = hardware.matmul_gflops(machine, machine.dtype)
     image_seconds = row.ours / len(dataset.train)
@@ -81,10 +64,10 @@ def large_network(settings: Settings, dataset: Dataset, steps: int, runs: int) -
     images = steps * settings.batch_size
     first = Split(dataset.train.images[:images], dataset.train.targets[:images])
     training = Training(settings, replace(dataset, train=first), machine)
-    training.epoch()  # allocates memory and chooses algorithms
+    epoch(training)  # allocates memory and chooses algorithms
     seconds, peaks = [], []
     for index in range(runs):
-        seconds.append(timed(training.epoch))
+        seconds.append(timed(lambda: epoch(training)))
         peaks.append(hardware.matmul_gflops(machine, machine.dtype))
         say(f"{name}, run {index + 1}: {seconds[-1]:.2f} s, {peaks[-1]:.0f} GFLOP/s")
     with FlopCounterMode(display=False) as counter:

@@ -18,12 +18,9 @@ import torch
 from benchmarks.common import Row, cifar10, run, say
 from lab_utils.core.params import load_settings
 from lab_utils.core.process import peak_memory_mb
-from lab_utils.data.batches import training_batches
 from lab_utils.data.dataset import Split
-from lab_utils.model.build import new_model
 from lab_utils.setup import hardware
-from lab_utils.training.loop import train_epoch
-from lab_utils.training.optim import make_optimizer, make_schedule
+from lab_utils.training.loop import Training
 
 IMAGES = (5_000, 50_000, 500_000)
 BATCHES = (32, 64, 128, 256, 512, 1024)
@@ -44,11 +41,7 @@ def one(images: int, batch_size: int, width: int | None) -> dict[str, float]:
         dataset.train.targets.repeat(repeats)[:images],
     )
     dataset = replace(dataset, train=train)
-    model = new_model(settings, dataset).to(machine.device, memory_format=torch.channels_last)
-    batches = training_batches(settings, dataset, machine.device)
-    optimizer = make_optimizer(settings, model)
-    schedule = make_schedule(settings, optimizer, len(batches))
-
+    training = Training(settings, dataset, machine)
     times: list[float] = []
 
     class EnoughError(Exception):
@@ -61,7 +54,7 @@ def one(images: int, batch_size: int, width: int | None) -> dict[str, float]:
             raise EnoughError
 
     with suppress(EnoughError):
-        train_epoch(model, batches, optimizer, schedule, machine, on_step=on_step)
+        training.epoch(on_step=on_step)
     warm = min(3, len(times) - 2)
     step_seconds = (times[-1] - times[warm]) / (len(times) - 1 - warm)
     return {"seconds": step_seconds * images / batch_size, "memory": peak_memory_mb()}

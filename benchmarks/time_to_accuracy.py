@@ -8,21 +8,17 @@ import argparse
 from statistics import mean
 import time
 
-import torch
-
 from benchmarks import baseline
 from benchmarks.common import Row, cifar10, course, run, say
 from lab_utils.core.params import load_settings
 from lab_utils.core.settings import Settings
-from lab_utils.data.batches import Batches, training_batches
+from lab_utils.data.batches import Batches
 from lab_utils.data.dataset import Dataset, Split
-from lab_utils.model.build import new_model
 from lab_utils.model.predict import accuracy, predict
 from lab_utils.setup import hardware
 from lab_utils.setup.hardware import Machine
 from lab_utils.training.fit import EVAL_BATCH
-from lab_utils.training.loop import step_network, train_epoch
-from lab_utils.training.optim import make_optimizer, make_schedule
+from lab_utils.training.loop import Training
 
 TARGETS = {"simple_fast": 0.7984, "sprint": 0.7984, "ninety_four": 0.94}
 
@@ -33,22 +29,18 @@ def train_and_test(
     """Seconds of model building, training and evaluation; and the test accuracy."""
     hardware.synchronize(machine.device)
     start = time.perf_counter()
-    model = new_model(settings, dataset).to(machine.device, memory_format=torch.channels_last)
-    batches = training_batches(settings, dataset, machine.device)
-    optimizer = make_optimizer(settings, model)
-    schedule = make_schedule(settings, optimizer, len(batches))
-    network = step_network(model, settings)
+    training = Training(settings, dataset, machine)
     for _ in range(settings.epochs):
-        train_epoch(network, batches, optimizer, schedule, machine, settings.label_smoothing)
-    evaluation = Batches(test, EVAL_BATCH, dataset.mean, dataset.std, machine.device)
-    reached = accuracy(*predict(model, evaluation, machine, settings.tta))
+        training.epoch()
+    evaluation = Batches(test, EVAL_BATCH, dataset.normalization, machine.device)
+    reached = accuracy(*predict(training.judged, evaluation, machine, settings.tta))
     return time.perf_counter() - start, reached
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
     """Mean seconds over the seeds, against the course's recipe on this machine."""
     dataset, test = cifar10()
-    dataset.mean, dataset.std  # noqa: B018 — computed once, before any clock runs
+    dataset.normalization  # noqa: B018 — computed once, before any clock runs
     course_epochs, rows = [], []
     with course() as their_epoch:
         for name in arguments.experiments:
