@@ -33,11 +33,8 @@ def distort(images: Tensor, rotation: float, jitter: Jitter, generator: torch.Ge
         inputs = rotate(inputs, draw(0, rotation))
     if any(jitter):
         for kind in torch.randperm(4, generator=generator).tolist():
-            if kind == 3 and jitter[3]:
-                inputs = shift_hue(inputs, draw(0, jitter[3]))
-            elif kind < 3 and jitter[kind]:
-                change = (adjust_brightness, adjust_contrast, adjust_saturation)[kind]
-                inputs = change(inputs, draw(1, jitter[kind]))
+            if jitter[kind]:
+                inputs = ADJUSTMENTS[kind](inputs, draw(0 if kind == 3 else 1, jitter[kind]))
     return (inputs * 255).round_().to(torch.uint8)
 
 
@@ -95,6 +92,9 @@ def gray(images: Tensor) -> Tensor:
 
 def _away_from(middle: Tensor, images: Tensor, factors: Tensor) -> Tensor:
     return torch.lerp(middle, images, factors.view(-1, 1, 1, 1)).clamp_(0, 1)
+
+
+ADJUSTMENTS = (adjust_brightness, adjust_contrast, adjust_saturation, shift_hue)
 
 
 def mixing(

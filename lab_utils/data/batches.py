@@ -6,7 +6,7 @@ whole row of pixels at a time, and together for all images with the same offset.
 draws from the same distribution as torchvision's transform of that name.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,23 +15,17 @@ from torch.nn.functional import pad
 
 from lab_utils import LabError
 from lab_utils.core.settings import Settings
-from lab_utils.data.augment import Jitter, distort
-from lab_utils.data.dataset import Dataset, Split
+from lab_utils.data.augment import Jitter, distort, mixing
+from lab_utils.data.dataset import Dataset, Normalization, Split
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens at random to each training image.
+    """What happens at random to the training images; the settings of these names say what.
 
-    flip: mirror half of the images (``RandomHorizontalFlip``).
-    crop_padding: zero pixels added to each side before a crop of the old size (``RandomCrop``).
-    cutout: side in pixels of a zero square (of the normalised image) with its centre anywhere,
-    clipped at the border (DeVries and Taylor, arXiv:1708.04552); 0 for none.
-    alternate_flip: chance decides the first epoch's flips alone, then every image alternates, so
-    that two epochs show both sides of each (Jordan, arXiv:2404.00498).
-    crop_fill: what the padding holds, ``zero`` or the image mirrored at its border, ``reflect``.
-    rotation: degrees to either side (``RandomRotation``); 0 for none.
-    jitter: of brightness, contrast, saturation and hue (``ColorJitter``); 0 for none.
+    Cutout blanks the normalised image (DeVries and Taylor, arXiv:1708.04552). ``alternate_flip``
+    shows both sides of each image in any two epochs (Jordan, arXiv:2404.00498). Mixed targets have
+    a share for each of ``classes``.
     """
 
     flip: bool = False
@@ -40,17 +34,20 @@ class Augmentation:
     alternate_flip: bool = False
     crop_fill: str = "zero"
     rotation: float = 0.0
-    jitter: Jitter = (0.0, 0.0, 0.0, 0.0)
+    color_jitter: Jitter = (0.0, 0.0, 0.0, 0.0)
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    classes: int = 10
 
 
-def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalize(images: Tensor, normalization: Normalization) -> Tensor:
     """(B, C, H, W) uint8 to float32 with ``(x / 255 - mean) / std`` per channel, channels last."""
     pixels = images.permute(0, 2, 3, 1)
     # A row of numbers as long as the image: three at a time would leave the vector units idle.
     repeats = images.shape[2] * images.shape[3]
-    spread = torch.tensor(std, device=images.device)
-    scale = (1 / (255 * spread)).repeat(repeats)
-    shift = (-torch.tensor(mean, device=images.device) / spread).repeat(repeats)
+    mean, std = (torch.tensor(values, device=images.device) for values in normalization)
+    scale = (1 / (255 * std)).repeat(repeats)
+    shift = (-mean / std).repeat(repeats)
     normal = torch.addcmul(shift, pixels.flatten(1).float(), scale)
     return normal.view(pixels.shape).permute(0, 3, 1, 2)
 
@@ -96,7 +93,7 @@ def crop(bordered: Tensor, chosen: Tensor, top: Tensor, left: Tensor, padding: i
 def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
     """``images`` (B, C, H, W) with a zero square of ``side`` pixels around each of ``centres``.
 
-    ``centres`` is (B, 2) integers, row and column.
+    ``centres`` is (B, 2) integers, row and column; what lies outside the image is left out.
     """
     height, width = images.shape[-2:]
     rows = torch.arange(height, device=images.device) - centres[:, :1] + side // 2
@@ -108,11 +105,12 @@ def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
 class Batches:
     """Iterates over one epoch of ``split`` in batches; a new order and new crops each time.
 
-    Yields ``inputs`` (B, 3, H, W) float32, channels last in memory, and ``targets`` (B,) int64. The
-    last batch holds what is left over. Without ``generator`` the images come in order, unchanged:
-    that is how validation and test images are read. ``generator`` is a CPU generator, so that the
-    order does not depend on the device; its state and ``epoch``, the number of epochs begun so far,
-    are all the state there is.
+    Yields ``inputs`` (B, 3, H, W) float32, channels last in memory, and ``targets`` (B,) int64, or
+    (B, classes) float32 shares where images are mixed. The last batch holds what is left over.
+    Without ``generator`` the images come in order, unchanged: that is how validation and test
+    images are read. ``generator`` is a CPU generator, so that the order does not depend on the
+    device; its state and ``epoch``, the number of epochs begun so far, are all the state there is,
+    but for MixUp and CutMix, which draw from torch's global generator as dropout does.
 
     Raises LabError where ``batch_size`` is larger than the split of a training.
     """
@@ -121,8 +119,7 @@ class Batches:
         self,
         split: Split,
         batch_size: int,
-        mean: Sequence[float],
-        std: Sequence[float],
+        normalization: Normalization,
         device: torch.device | str = "cpu",
         augmentation: Augmentation | None = None,
         generator: torch.Generator | None = None,
@@ -133,26 +130,26 @@ class Batches:
                 f"use at most {len(split)}."
             )
         self.targets = split.targets.to(device)
-        self.batch_size = batch_size
-        self.mean, self.std = mean, std
-        self.generator = generator
-        self.augmentation = augmentation or Augmentation()
+        self.batch_size, self.normalization, self.generator = batch_size, normalization, generator
+        # Images that come in order are those of an evaluation, and stay as they are.
+        recipe = augmentation if augmentation and generator else Augmentation()
+        self.augmentation = recipe
         self.epoch = 0
-        self._padding = self.augmentation.crop_padding if generator else 0
         self._images = self._prepared(split.images, device)
-        if generator is not None and self.augmentation.alternate_flip:
+        self._mix = mixing(recipe.mixup, recipe.cutmix, recipe.classes)
+        if recipe.alternate_flip:
             self._first_flips = self._random(2, len(split))
 
     def _prepared(self, images: Tensor, device: torch.device | str) -> Tensor:
         """All ``images`` with their border, then, where they are flipped, all mirrored."""
-        sides = 2 if self.generator is not None and self.augmentation.flip else 1
+        recipe, sides = self.augmentation, 1 + self.augmentation.flip
         few = 4096  # so many at a time: a second copy of all would be the largest use of memory
-        height, width = (size + 2 * self._padding for size in images.shape[-2:])
+        height, width = (size + 2 * recipe.crop_padding for size in images.shape[-2:])
         shape = sides, len(images), height, width, images.shape[1]
         prepared = torch.empty(shape, dtype=images.dtype, device=device)
         for place, part in zip(prepared.split(few, 1), images.split(few), strict=True):
-            place[0] = border(part, self._padding, self.augmentation.crop_fill)
-            if sides == 2:
+            place[0] = border(part, recipe.crop_padding, recipe.crop_fill)
+            if recipe.flip:
                 place[1] = place[0].flip(2)
         return prepared.flatten(0, 1)
 
@@ -166,14 +163,14 @@ class Batches:
         else:
             order = torch.randperm(count, generator=self.generator)
             self.epoch += 1
-        order = order.to(self.targets.device)
         # Some batches at once: the more images, the more share an offset.
         together = self.batch_size * max(1, 4096 // self.batch_size)
-        for chosen in order.split(together):
+        for chosen in order.to(self.targets.device).split(together):
             images = self._pick(chosen)
             batches = zip(images.split(self.batch_size), chosen.split(self.batch_size), strict=True)
             for batch, which in batches:
-                yield self._finish(batch), self.targets[which]
+                inputs, targets = self._finish(batch), self.targets[which]
+                yield self._mix(inputs, targets) if self._mix else (inputs, targets)
 
     def _random(self, upper: int, count: int) -> Tensor:
         """``count`` integers below ``upper``, on the device of the images."""
@@ -183,44 +180,34 @@ class Batches:
         """The images at ``chosen``, cropped and flipped at random when training; still uint8."""
         if self.generator is None:
             return self._images[chosen].permute(0, 3, 1, 2)
-        if self.augmentation.flip:
-            if self.augmentation.alternate_flip:
+        recipe = self.augmentation
+        if recipe.flip:
+            if recipe.alternate_flip:
                 flips = (self._first_flips[chosen] + self.epoch) % 2
             else:
                 flips = self._random(2, len(chosen))
             chosen = chosen + len(self.targets) * flips  # the mirror images come after the images
-        offsets = 2 * self._padding + 1
+        offsets = 2 * recipe.crop_padding + 1
         top, left = self._random(offsets, len(chosen)), self._random(offsets, len(chosen))
-        return crop(self._images, chosen, top, left, self._padding)
+        return crop(self._images, chosen, top, left, recipe.crop_padding)
 
     def _finish(self, images: Tensor) -> Tensor:
         """Normalised inputs of a batch of uint8 ``images``; rotated, jittered, cut out before."""
-        if self.generator is None:
-            return normalize(images, self.mean, self.std)
-        options = self.augmentation.rotation, self.augmentation.jitter
-        inputs = normalize(distort(images, *options, self.generator), self.mean, self.std)
-        if not self.augmentation.cutout:
+        recipe = self.augmentation
+        distorted = distort(images, recipe.rotation, recipe.color_jitter, self.generator)
+        inputs = normalize(distorted, self.normalization)
+        if not recipe.cutout:
             return inputs
         centres = [self._random(size, len(images)) for size in images.shape[-2:]]
-        return cut_out(inputs, torch.stack(centres, 1), self.augmentation.cutout)
+        return cut_out(inputs, torch.stack(centres, 1), recipe.cutout)
 
 
 def training_batches(settings: Settings, dataset: Dataset, device: torch.device) -> Batches:
     """Shuffled, augmented training batches; their order and crops follow from the seed."""
+    names = [name for name in vars(Augmentation()) if name != "classes"]
+    chosen = {name: getattr(settings, name) for name in names}
+    recipe = Augmentation(**chosen, classes=len(dataset.classes))
+    generator = torch.Generator().manual_seed(settings.seed)
     return Batches(
-        dataset.train,
-        settings.batch_size,
-        dataset.mean,
-        dataset.std,
-        device,
-        Augmentation(
-            settings.flip,
-            settings.crop_padding,
-            settings.cutout,
-            settings.alternate_flip,
-            settings.crop_fill,
-            settings.rotation,
-            settings.color_jitter,
-        ),
-        torch.Generator().manual_seed(settings.seed),
+        dataset.train, settings.batch_size, dataset.normalization, device, recipe, generator
     )

@@ -1,7 +1,4 @@
-"""Where images come from: CIFAR-10, the embedded shapes, or a folder; each decoded to uint8 arrays.
-
-``read(name, split, settings)`` gives an ``Images``. Nothing here knows of validation or training.
-"""
+"""CIFAR-10: found in ``LAB_DATA_DIR`` or ``data/``, else downloaded; checked, and decoded."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,16 +18,19 @@ from lab_utils.core.params import project_root
 from lab_utils.data.images import Images
 
 _CONNECT_SECONDS = 10  # a firewall that drops packets must not hang the lab
+_FOLDER = "cifar-10-batches-py"
 
 
-_CIFAR_FOLDER = "cifar-10-batches-py"
-
-
-def _places() -> list[Path]:
-    """Where CIFAR-10 may be, in order; a relative ``LAB_DATA_DIR`` starts at the project."""
+def places() -> list[Path]:
+    """Where CIFAR-10 may be: ``LAB_DATA_DIR`` (from the project if relative), then ``data/``."""
     own = project_root() / "data"
     given = os.environ.get("LAB_DATA_DIR")
     return [(project_root() / Path(given).expanduser()).resolve(), own] if given else [own]
+
+
+def find() -> Path | None:
+    """The first of ``places`` that has a folder of CIFAR-10, whole or not; None for nowhere."""
+    return next((place for place in places() if (place / _FOLDER).is_dir()), None)
 
 
 @lru_cache(maxsize=1)
@@ -40,26 +40,22 @@ def cifar10_folder() -> Path:
     Raises FileNotFoundError where it is nowhere and cannot be downloaded, LabError where files are
     there but fail the MD5 check and cannot be replaced.
     """
-    *given, own = _places()
-    damaged = None
-    for place in (*given, own):
-        if not (place / _CIFAR_FOLDER).is_dir():
-            continue
-        damaged = _damaged_file(place / _CIFAR_FOLDER)
-        if damaged is None:
-            return place
-        if place != own:
-            raise LabError(
-                f"{damaged} is missing or damaged (MD5 check failed); delete that folder, or point "
-                "LAB_DATA_DIR at good files."
-            )
+    found, own = find(), places()[-1]
+    damaged = _damaged_file(found / _FOLDER) if found else None
+    if found and not damaged:
+        return found
+    if found and found != own:
+        raise LabError(
+            f"{damaged} is missing or damaged (MD5 check failed); delete that folder, or point "
+            "LAB_DATA_DIR at good files."
+        )
     try:
         _download(own)
         return own
     except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         why = getattr(error, "reason", None) or error
     mend = (
-        f"put the folder {_CIFAR_FOLDER} into {own}, set LAB_DATA_DIR to the folder that holds it, "
+        f"put the folder {_FOLDER} into {own}, set LAB_DATA_DIR to the folder that holds it, "
         "or use data=shapes."
     )
     if damaged:
@@ -67,7 +63,7 @@ def cifar10_folder() -> Path:
             f"{damaged} is missing or damaged (MD5 check failed) and CIFAR-10 could not be "
             f"downloaded again ({why}); {mend}"
         )
-    looked = " and ".join(str(place) for place in (*given, own))
+    looked = " and ".join(map(str, places()))
     raise FileNotFoundError(
         f"CIFAR-10 was not found in {looked} and could not be downloaded ({why}); {mend}"
     )
@@ -115,12 +111,15 @@ def _time_out() -> Iterator[None]:
 
 
 @lru_cache(maxsize=2)
-def _cifar10(split: str) -> Images:
-    """The files hold rows of 3 x 32 x 32 bytes; torchvision's own reader would hash them anew."""
+def read(split: str) -> Images:
+    """The ``split`` of CIFAR-10; LabError where it cannot be had or is damaged.
+
+    The files hold rows of 3 x 32 x 32 bytes; torchvision's own reader would hash them again.
+    """
     from torchvision.datasets import CIFAR10
 
     try:
-        folder = cifar10_folder() / _CIFAR_FOLDER
+        folder = cifar10_folder() / _FOLDER
     except FileNotFoundError as error:
         raise LabError(str(error)) from None
 

@@ -1,4 +1,4 @@
-"""Notebook 02: the images of a run as uint8 tensors, with a validation split held out.
+"""The images of a run as uint8 tensors, with a validation split held out.
 
 ``load`` gives training and validation images. ``load_test`` gives the test images; it is called
 only once the model is chosen.
@@ -7,6 +7,7 @@ only once the model is chosen.
 from dataclasses import dataclass
 from functools import cached_property
 import hashlib
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, train_test_split
@@ -18,7 +19,7 @@ from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 from lab_utils.core.show import Notice
 from lab_utils.data.images import Images
-from lab_utils.data.sources import read, resolve_auto
+from lab_utils.data.sources import cifar10_found_now, read, resolve_auto
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,13 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+
+class Normalization(NamedTuple):
+    """Mean and standard deviation of each channel, as fractions of 1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -52,14 +60,9 @@ class Dataset:
     unreadable: tuple[str, ...] = ()
 
     @cached_property
-    def mean(self) -> tuple[float, ...]:
-        """Per channel, over every pixel of the training images, as fractions of 1."""
-        return channel_statistics(self.train.images)[0]
-
-    @cached_property
-    def std(self) -> tuple[float, ...]:
-        """Per channel, over every pixel of the training images, as fractions of 1."""
-        return channel_statistics(self.train.images)[1]
+    def normalization(self) -> Normalization:
+        """Over every pixel of the training images."""
+        return channel_statistics(self.train.images)
 
 
 _ABOUT = {  # title, source, licence
@@ -68,13 +71,13 @@ _ABOUT = {  # title, source, licence
         "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
         "none stated; the author asks to cite the 2009 report",
     ),
-    "shapes": ("Shapes", "drawn by the lab (lab_utils/shapes.py)", "MIT, as the lab"),
+    "shapes": ("Shapes", "drawn by the lab (lab_utils/data/shapes.py)", "MIT, as the lab"),
     "folder": ("Image folder", "files of this machine", "as the images' owner says"),
 }
 
 
-def load(run: Run, step: str) -> Dataset:
-    """The run's training and validation images; records in the run that ``step`` used them.
+def load(run: Run) -> Dataset:
+    """The run's training and validation images; records in the run that its step used them.
 
     Raises LabError where they cannot be had, are damaged, or are not what earlier steps used.
     """
@@ -84,28 +87,18 @@ def load(run: Run, step: str) -> Dataset:
         seen = [entry["data"] for entry in run.manifest.values() if "data" in entry]
         name, why = (seen[0]["name"], "") if seen else resolve_auto()
         if name != "cifar10":
-            why = why or "CIFAR-10 was not at hand when this run began."
+            why = why or cifar10_found_now(run) or "CIFAR-10 was not at hand when this run began."
             warning = f"This run does NOT use CIFAR-10 but the embedded data set 'shapes'. {why}"
     found = read(name, "train", settings)
     digest = hashlib.sha256(found.pixels)  # reads the array in place: bytes would be a copy
     digest.update(found.targets)
     fingerprint = digest.hexdigest()[:16]
-    run.use_data(step, name, fingerprint)
+    run.use_data(name, fingerprint)
 
     chosen = _subset(found.targets, settings.train_size, settings.seed)
-    train, val = _hold_out(chosen, found.targets[chosen], settings)
-    title, source, licence = _ABOUT[name]
+    train, val = (_split(found, part) for part in _hold_out(chosen, found.targets, settings))
     return Dataset(
-        name=name,
-        title=title,
-        source=source,
-        licence=licence,
-        classes=found.classes,
-        train=_split(found, train),
-        val=_split(found, val),
-        fingerprint=fingerprint,
-        warning=warning,
-        unreadable=found.unreadable,
+        name, *_ABOUT[name], found.classes, train, val, fingerprint, warning, found.unreadable
     )
 
 
@@ -115,8 +108,8 @@ def load_test(run: Run, dataset: Dataset) -> Split:
     return _split(found, _subset(found.targets, run.settings.test_size, run.settings.seed))
 
 
-def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of (N, 3, H, W) uint8 images, as fractions of 1."""
+def channel_statistics(images: Tensor) -> Normalization:
+    """Mean and standard deviation per channel of (N, 3, H, W) uint8 images."""
     # Counting the 256 values gives exact sums; a float32 sum over 10^8 pixels would not.
     values = torch.arange(256, dtype=torch.float64) / 255
     means, stds = [], []
@@ -125,7 +118,7 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
         mean = (share * values).sum()
         means.append(mean.item())
         stds.append((share * (values - mean) ** 2).sum().sqrt().item())
-    return tuple(means), tuple(stds)
+    return Normalization(tuple(means), tuple(stds))
 
 
 def _split(found: Images, indices: np.ndarray) -> Split:
@@ -135,10 +128,11 @@ def _split(found: Images, indices: np.ndarray) -> Split:
 def _hold_out(
     chosen: np.ndarray, targets: np.ndarray, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """``chosen`` divided into training and validation, each class of ``targets`` in proportion.
+    """The indices ``chosen`` divided into training and validation, classes in proportion.
 
     With ``folds`` each of the k runs that differ in ``fold`` alone holds out another part.
     """
+    targets, seed = targets[chosen], settings.seed
     if settings.folds:
         rarest = np.unique(targets, return_counts=True)[1].min()
         if settings.folds > rarest:
@@ -146,19 +140,14 @@ def _hold_out(
                 f"folds={settings.folds} needs as many images of each class, and one class has "
                 f"{rarest}; use fewer folds."
             )
-        folds = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
+        folds = StratifiedKFold(settings.folds, shuffle=True, random_state=seed)
         train, val = list(folds.split(chosen, targets))[settings.fold]
         return chosen[train], chosen[val]
+    share = settings.val_fraction
     try:
-        train, val = train_test_split(
-            chosen,
-            test_size=settings.val_fraction,
-            stratify=targets,
-            random_state=settings.seed,
-        )
+        return train_test_split(chosen, test_size=share, stratify=targets, random_state=seed)
     except ValueError as error:
-        raise LabError(f"Cannot hold out val_fraction={settings.val_fraction}: {error}") from None
-    return train, val
+        raise LabError(f"Cannot hold out val_fraction={share}: {error}") from None
 
 
 def _subset(targets: np.ndarray, size: int | None, seed: int) -> np.ndarray:

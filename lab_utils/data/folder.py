@@ -1,74 +1,104 @@
-"""Where images come from: CIFAR-10, the embedded shapes, or a folder; each decoded to uint8 arrays.
-
-``read(name, split, settings)`` gives an ``Images``. Nothing here knows of validation or training.
-"""
+"""A student's own images: the files of ``train/<class>/`` and ``test/<class>/``, as squares."""
 
 from concurrent.futures import ThreadPoolExecutor
+import hashlib
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps
 
 from lab_utils import LabError
 from lab_utils.core.params import project_root
 from lab_utils.core.settings import Settings
-from lab_utils.data.images import Images
+from lab_utils.data.images import Images, keep, read_kept
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
 
 
-def _root(settings: Settings) -> Path:
+def root(settings: Settings) -> Path:
     """The folder that ``data_folder`` names; a relative one is seen from the project's folder."""
     if not settings.data_folder:
         raise LabError("data=folder needs data_folder=PATH, which holds train/ and test/.")
     return project_root() / Path(settings.data_folder).expanduser()
 
 
-def _folder(split: str, settings: Settings) -> Images:
-    """Every image of ``<data_folder>/<split>/<class>/``, as squares of ``image_size`` pixels."""
-    root = _root(settings)
+def image_files(folder: Path) -> list[Path]:
+    """The files below ``folder``, at any depth, that are images by their suffix; sorted."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+
+
+def read(split: str, settings: Settings) -> Images:
+    """Every image of ``<data_folder>/<split>/<class>/``, as squares of ``image_size`` pixels.
+
+    Decoded once and kept in ``data/``, one file for each folder and split, until the folder
+    changes. Raises LabError where classes are missing or have no readable image.
+    """
+    top, size = root(settings), settings.image_size
+    classes = _classes(top, split)
+    files = {
+        path: target
+        for target, name in enumerate(classes)
+        for path in image_files(top / split / name)
+    }
+    name = f"folder-{_digest(top.resolve())}-{split}"
+    # Also this module's text: what it does to an image may change too.
+    key = _digest([_state(path, top) for path in files], classes, size, PIL.__version__,
+                  Path(__file__).read_bytes())  # fmt: skip
+    kept = read_kept(name, key)
+    if kept:
+        return kept
+    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
+        decoded = list(pool.map(lambda path: _decode(path, size), files))
+    good = [i for i, pixels in enumerate(decoded) if isinstance(pixels, np.ndarray)]
+    targets = np.array(list(files.values()), dtype=np.int64)[good]
+    counts = np.bincount(targets, minlength=len(classes))
+    if (counts == 0).any():
+        empty = top / split / classes[int(counts.argmin())]
+        raise LabError(f"{empty} holds no readable image; add some or remove it.")
+    bad = {path: error for path, error in zip(files, decoded, strict=True)
+           if isinstance(error, Exception)}  # fmt: skip
+    names = tuple(path.relative_to(top).as_posix() for path in bad)
+    images = Images(np.ascontiguousarray([decoded[i] for i in good]), targets, classes, names)
+    # A file that another program has open can be read next time: then nothing is kept.
+    if not any(getattr(error, "errno", None) for error in bad.values()):
+        keep(name, key, images)
+    return images
+
+
+def _classes(top: Path, split: str) -> tuple[str, ...]:
+    """The class folders of ``split``; LabError unless both splits have the same two or more."""
     classes = {}
     for part in ("train", "test"):
-        if not (root / part).is_dir():
-            raise LabError(f"{root / part} is not a folder; data=folder expects train/ and test/.")
-        classes[part] = tuple(sorted(x.name for x in (root / part).iterdir() if x.is_dir()))
+        if not (top / part).is_dir():
+            raise LabError(f"{top / part} is not a folder; data=folder expects train/ and test/.")
+        classes[part] = tuple(sorted(x.name for x in (top / part).iterdir() if x.is_dir()))
     if classes["train"] != classes["test"] or len(classes["train"]) < 2:
         raise LabError(
-            f"{root}: train/ has the classes {', '.join(classes['train']) or 'none'} and test/ has "
+            f"{top}: train/ has the classes {', '.join(classes['train']) or 'none'} and test/ has "
             f"{', '.join(classes['test']) or 'none'}; give both the same two or more class folders."
         )
-    files = [
-        (path, target)
-        for target, name in enumerate(classes[split])
-        for path in sorted((root / split / name).rglob("*"))
-        if path.suffix.lower() in _SUFFIXES
-    ]
+    return classes[split]
 
-    def decode(item: tuple[Path, int]) -> np.ndarray | None:
-        size = (settings.image_size, settings.image_size)
-        try:
-            with Image.open(item[0]) as image:
-                square = ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), size)
-                return np.asarray(square).transpose(2, 0, 1)
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,
-            Image.DecompressionBombError,
-        ):
-            return None
 
-    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
-        decoded = list(pool.map(decode, files))
-    good = [(x, target) for x, (_, target) in zip(decoded, files, strict=True) if x is not None]
-    targets = np.array([target for _, target in good], dtype=np.int64)
-    counts = np.bincount(targets, minlength=len(classes[split]))
-    if (counts == 0).any():
-        empty = classes[split][int(counts.argmin())]
-        raise LabError(f"{root / split / empty} holds no readable image; add some or remove it.")
-    unreadable = tuple(
-        path.relative_to(root).as_posix()
-        for x, (path, _) in zip(decoded, files, strict=True)
-        if x is None
-    )
-    return Images(np.ascontiguousarray([x for x, _ in good]), targets, classes[split], unreadable)
+def _state(path: Path, top: Path) -> tuple[object, ...]:
+    """What changes with a file: name, size, and the times of its content and of its entry."""
+    try:
+        found = path.stat()
+    except OSError:  # a link to nowhere; it is unreadable
+        return (path.relative_to(top).as_posix(),)
+    return path.relative_to(top).as_posix(), found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _digest(*values: object) -> str:
+    return hashlib.sha256(ascii(values).encode()).hexdigest()[:16]
+
+
+def _decode(path: Path, size: int) -> np.ndarray | Exception:
+    """The image as (3, size, size) uint8, or why it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            square = ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), (size, size))
+            return np.asarray(square).transpose(2, 0, 1)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return error

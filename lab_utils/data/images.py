@@ -1,11 +1,14 @@
-"""Where images come from: CIFAR-10, the embedded shapes, or a folder; each decoded to uint8 arrays.
+"""Decoded images, and the files in ``data/`` that keep them for the next notebook."""
 
-``read(name, split, settings)`` gives an ``Images``. Nothing here knows of validation or training.
-"""
-
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from lab_utils import LabError
+from lab_utils.core.files import write_atomic
+from lab_utils.core.params import project_root
 
 
 @dataclass(frozen=True)
@@ -16,3 +19,32 @@ class Images:
     targets: np.ndarray
     classes: tuple[str, ...]
     unreadable: tuple[str, ...] = ()
+
+
+def read_kept(name: str, key: str) -> Images | None:
+    """What ``keep`` wrote under ``name`` with the same ``key``; None where there is no such file.
+
+    A damaged file counts as none: every array in it has a checksum.
+    """
+    try:
+        with np.load(_file(name), allow_pickle=False) as stored:
+            if stored["key"].item() != key:
+                return None
+            classes, unreadable = (tuple(stored[x].tolist()) for x in ("classes", "unreadable"))
+            return Images(stored["pixels"], stored["targets"], classes, unreadable)
+    except Exception:  # a zip archive can be damaged in many ways, and all mean the same here
+        return None
+
+
+def keep(name: str, key: str, images: Images) -> None:
+    """Write ``images`` for ``read_kept``, in place of what was kept under ``name`` before.
+
+    They go to the project's ``data/``, which all runs share. Where that cannot be written they are
+    decoded again next time.
+    """
+    with suppress(LabError):
+        write_atomic(_file(name), lambda path: np.savez(path, key=key, **vars(images)))
+
+
+def _file(name: str) -> Path:
+    return project_root() / "data" / f"{name}.npz"

@@ -1,55 +1,45 @@
 """Shapes: ten classes of 32x32 colour scenes, drawn by the lab when CIFAR-10 cannot be had.
 
-Each scene shows one flat figure of varying place, size, angle and colour on a patterned ground,
-among loose strokes, under uneven light, often partly hidden or cut by the frame. Neighbours in
-``CLASSES`` are look-alikes (circle and ellipse, square and rectangle, ...), so a confusion matrix
-of a trained model has something to say. Colours are drawn independently of the class.
+A scene is one flat figure on a patterned ground, among loose strokes, under uneven light, often
+partly hidden. Neighbours in ``CLASSES`` are look-alikes, so that a trained model confuses some;
+colours are drawn independently of the class.
 
-A figure is a signed distance: negative inside the outline, positive outside, in pixels. It gives
-smooth edges and soft shadows directly, for a whole stack of images at once. The approach is Inigo
-Quilez', "2D distance functions", https://iquilezles.org/articles/distfunctions2d/.
+A figure is a signed distance in pixels, negative inside the outline: it gives smooth edges and soft
+shadows for a whole stack of images at once. The approach is Inigo Quilez', "2D distance functions",
+https://iquilezles.org/articles/distfunctions2d/.
 
-The same seed gives the same bytes on every machine. All randomness is PCG64 uniforms, and all
-arithmetic is what IEEE 754 rounds exactly (+ - * / sqrt floor min max): sin, exp and sums over an
-axis differ in the last bit between platforms, and are not used.
+The same seed gives the same bytes on every machine, because all randomness is PCG64 uniforms and
+all arithmetic is what IEEE 754 rounds exactly: + - * / sqrt floor min max, no sin, no exp.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
+import hashlib
+from pathlib import Path
 
 import numpy as np
 
+from lab_utils.data.images import Images, keep, read_kept
+
+COUNTS = {"train": 10_000, "test": 2_000}
+_SEEDS = {"train": 0, "test": 1}
+
 _SIZE = 32  # pixels per side
-
-
 _CHUNK = 250  # images drawn together; small enough to stay in cache, never visible in the result
-
-
 _STROKES_BEHIND = 5
-
-
 _STROKES_IN_FRONT = 3
-
-
 _LATTICE = 6  # knots per side of the cloudy ground
-
 
 # Red, orange, yellow, green, teal, sky, blue, navy, purple, pink, brown, cream, slate.
 _PALETTE = bytes.fromhex(
     "e34f45 f0943d f7d166 8fbd5c 2b8770 61b8cf 336bb3 29335e 825ca6 e691ab 8a5c45 ede6d4 616670"
 )
-
-
 _COLOURS = np.frombuffer(_PALETTE, np.uint8).reshape(-1, 3).astype(np.float32) / 255.0
-
 
 # Outward unit normals of regular polygons with a vertex at the top (y points down), typed rather
 # than computed because cos and sin are not the same to the last bit everywhere.
 _TRIANGLE = ((0.0, 1.0), (0.8660254, -0.5), (-0.8660254, -0.5))
-
-
 _RIGHT = ((0.9510565, 0.3090170), (0.5877853, -0.8090170))
-
-
 _PENTAGON = ((0.0, 1.0), *_RIGHT, *((-x, y) for x, y in _RIGHT))
 
 
@@ -62,7 +52,7 @@ def _box(x: np.ndarray, y: np.ndarray, half_width: float, half_height: float) ->
 
 
 def _beyond_sides(x, y, normals) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest and second-largest distance from the centre along the normals."""
+    """The largest and second-largest distance from the centre along the normals."""
     first = second = np.float32(-np.inf)
     for nx, ny in normals:
         beyond = nx * x + ny * y
@@ -78,10 +68,6 @@ def _ellipse(x: np.ndarray, y: np.ndarray, short: np.ndarray) -> np.ndarray:
     return scaled * (scaled - 1.0) / np.maximum(gradient, 1e-3)
 
 
-def _crescent(x: np.ndarray, y: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    return np.maximum(_length(x, y) - 0.92, 0.78 - _length(x - shift, y))
-
-
 def _cross(x: np.ndarray, y: np.ndarray, arm: np.ndarray) -> np.ndarray:
     return np.minimum(_box(x, y, 1.0, arm), _box(x, y, arm, 1.0))
 
@@ -91,7 +77,9 @@ _DISTANCE: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]]
     "circle": lambda x, y, a: _length(x, y) - 0.85,
     "ellipse": lambda x, y, a: _ellipse(x, y, 0.45 + 0.25 * a),
     "ring": lambda x, y, a: np.abs(_length(x, y) - 0.7) - (0.13 + 0.13 * a),
-    "crescent": lambda x, y, a: _crescent(x, y, 0.3 + 0.25 * a),
+    "crescent": lambda x, y, a: np.maximum(
+        _length(x, y) - 0.92, 0.78 - _length(x - (0.3 + 0.25 * a), y)
+    ),
     "triangle": lambda x, y, a: _beyond_sides(x, y, _TRIANGLE)[0] - 0.55,
     "pentagon": lambda x, y, a: _beyond_sides(x, y, _PENTAGON)[0] - 0.76,
     "square": lambda x, y, a: _box(x, y, 0.76, 0.76),
@@ -102,18 +90,14 @@ _DISTANCE: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]]
     "star": lambda x, y, a: _beyond_sides(x, y, _PENTAGON)[1] - (0.34 + 0.08 * a),
 }
 
-
 CLASSES: tuple[str, ...] = tuple(_DISTANCE)
 
-
 _PIXEL_X = np.arange(_SIZE, dtype=np.float32).reshape(1, 1, _SIZE)
-
-
 _PIXEL_Y = np.arange(_SIZE, dtype=np.float32).reshape(1, _SIZE, 1)
 
 
 def _turned(x, y, direction) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixel grid in the frame centred on (x, y) whose first axis is `direction`."""
+    """The pixel grid in the frame centred on (x, y) whose first axis is `direction`."""
     cos, sin = direction[:, 0], direction[:, 1]
     dx, dy = _PIXEL_X - x, _PIXEL_Y - y
     return cos * dx + sin * dy, cos * dy - sin * dx
@@ -135,7 +119,7 @@ def _clouds(knots: np.ndarray) -> np.ndarray:
 
 
 def _random_scenes(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
-    """Draw what every scene is made of; arrays lead with the image and broadcast over pixels."""
+    """What each scene is made of; arrays lead with the image and broadcast over its pixels."""
 
     def uniform(low: float, high: float, *shape: int) -> np.ndarray:
         return (low + (high - low) * rng.random((count, *shape))).astype(np.float32)
@@ -165,7 +149,7 @@ def _random_scenes(rng: np.random.Generator, count: int) -> dict[str, np.ndarray
         "proportion": uniform(0, 1, 1, 1),
         "ground": 0.55 * colour(ground),
         # Never the ground's own entry of the palette, and mostly lighter than it: an earlier draft
-        # with figures as often darker left a three-layer network at 24 % after five epochs.
+        # with figures as often darker left a three-layer network at 24% after five epochs.
         "figure": 0.35 + 0.65 * colour(ground + index(1, len(_COLOURS))),
         "figure_sheen": uniform(-0.25, 0.25, 1, 1),
         "shadow": uniform(0.1, 0.5, 1, 1),
@@ -196,7 +180,7 @@ def _paint_stroke(canvas: np.ndarray, scene: dict[str, np.ndarray], i: int) -> N
 
 
 def _draw(labels: np.ndarray, scene: dict[str, np.ndarray], grain: np.ndarray) -> np.ndarray:
-    """Return the images (n, H, W, 3) uint8 of n scenes."""
+    """The images (n, H, W, 3) uint8 of n scenes."""
     along, _ = _turned(_SIZE / 2, _SIZE / 2, scene["stripe_direction"])
     phase = along / scene["stripe_period"]
     stripes = 4.0 * np.abs(phase - np.floor(phase) - 0.5) - 1.0
@@ -228,20 +212,24 @@ def _draw(labels: np.ndarray, scene: dict[str, np.ndarray], grain: np.ndarray) -
     return pixels.transpose(0, 2, 3, 1)
 
 
+@lru_cache(maxsize=2)
+def read(split: str) -> Images:
+    """The ``split`` of the embedded data set; drawn once, then kept in ``data/``."""
+    key = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    kept = read_kept(f"shapes-{split}", key)
+    if kept is None:
+        drawn, targets = generate(COUNTS[split], _SEEDS[split])
+        kept = Images(np.ascontiguousarray(drawn.transpose(0, 3, 1, 2)), targets, CLASSES)
+        keep(f"shapes-{split}", key, kept)
+    return kept
+
+
 def generate(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw labelled scenes, the same bytes for the same arguments on every machine.
+    """``count`` labelled scenes, the same bytes for the same ``seed`` on every machine.
 
-    Args:
-        count: Number of images, at least 1.
-        seed: Non-negative seed. Different seeds give unrelated sets: one for training, another
-            for testing.
-
-    Returns:
-        Images, uint8 of shape (count, 32, 32, 3), RGB with 0 black and 255 full; and labels,
-        int64 of shape (count,), indices into ``CLASSES``, balanced to within one and shuffled.
-
-    Raises:
-        ValueError: If count is below 1.
+    Images (count, 32, 32, 3) uint8, RGB with 0 black; labels (count,) int64, indices into
+    ``CLASSES``, balanced to within one and shuffled. Different seeds give unrelated sets. Raises
+    ValueError where ``count`` is below 1.
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")

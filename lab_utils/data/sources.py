@@ -1,26 +1,13 @@
-"""Where images come from: CIFAR-10, the embedded shapes, or a folder; each decoded to uint8 arrays.
+"""Which data set a run uses and where its images are.
 
-``read(name, split, settings)`` gives an ``Images``. Nothing here knows of validation or training.
+Each data set is imported where it is used: a run on CIFAR-10 loads nothing of the others.
 """
 
-from contextlib import suppress
-from functools import lru_cache
-import hashlib
-from pathlib import Path
-import zipfile
+from typing import NamedTuple
 
-import numpy as np
-
-from lab_utils import LabError
-from lab_utils.core.files import write_atomic
-from lab_utils.core.params import project_root
+from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
-from lab_utils.data import shapes
-from lab_utils.data.cifar10 import _CIFAR_FOLDER, _cifar10, _places, cifar10_folder
-from lab_utils.data.folder import _SUFFIXES, _folder, _root
 from lab_utils.data.images import Images
-
-_SHAPES = {"train": (10_000, 0), "test": (2_000, 1)}  # count, seed
 
 
 def read(name: str, split: str, settings: Settings) -> Images:
@@ -28,31 +15,17 @@ def read(name: str, split: str, settings: Settings) -> Images:
 
     Raises LabError where it cannot be had, is damaged, or has an empty class.
     """
-    if name == "cifar10":
-        return _cifar10(split)
+    if name == "folder":
+        from lab_utils.data import folder
+
+        return folder.read(split, settings)
     if name == "shapes":
-        return _shapes(split)
-    return _folder(split, settings)
+        from lab_utils.data import shapes
 
+        return shapes.read(split)
+    from lab_utils.data import cifar10
 
-def outlook(settings: Settings) -> tuple[str, int]:
-    """Where the training images will come from, and how many there are; nothing is read for it."""
-    if settings.data == "folder":
-        files = (_root(settings) / "train").rglob("*")
-        found = sum(path.suffix.lower() in _SUFFIXES for path in files)
-        return "the image files of data_folder", settings.train_size or found
-    if settings.data == "shapes":
-        return "the lab itself, which draws them", settings.train_size or _SHAPES["train"][0]
-    *given, own = _places()
-    if any((place / _CIFAR_FOLDER).is_dir() for place in given):
-        where = "the folder that LAB_DATA_DIR names"
-    elif (own / _CIFAR_FOLDER).is_dir():
-        where = "the project's folder data/"
-    else:
-        where = "a download of 170 MB, once, into the project's folder data/"
-        if settings.data == "auto":
-            where += "; without a network the lab draws images of its own, 'shapes'"
-    return where, settings.train_size or 50_000
+    return cifar10.read(split)
 
 
 def resolve_auto() -> tuple[str, str]:
@@ -60,28 +33,59 @@ def resolve_auto() -> tuple[str, str]:
 
     Files that are there but damaged are an error: a damaged CIFAR-10 must not pass for none.
     """
+    from lab_utils.data import cifar10
+
     try:
-        cifar10_folder()
+        cifar10.cifar10_folder()
     except FileNotFoundError as error:
         return "shapes", str(error)
     return "cifar10", ""
 
 
-@lru_cache(maxsize=2)
-def _shapes(split: str) -> Images:
-    """The embedded data set; drawn once, then kept in ``data/`` where that can be written."""
-    count, seed = _SHAPES[split]
-    drawing = hashlib.sha256(Path(shapes.__file__).read_bytes()).hexdigest()[:8]
-    cache = project_root() / "data" / f"shapes-{drawing}-{split}.npz"
-    try:
-        with np.load(cache) as stored:
-            pixels, targets = stored["pixels"], stored["targets"]
-            if pixels.shape == (count, 3, 32, 32) and targets.shape == (count,):
-                return Images(pixels, targets, shapes.CLASSES)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        pass  # not there yet, or not whole: draw it again
-    drawn, targets = shapes.generate(count, seed)
-    pixels = np.ascontiguousarray(drawn.transpose(0, 3, 1, 2))
-    with suppress(LabError):  # a read-only project works too, a few seconds slower
-        write_atomic(cache, lambda path: np.savez(path, pixels=pixels, targets=targets))
-    return Images(pixels, targets, shapes.CLASSES)
+def cifar10_found_now(run: Run) -> str:
+    """How to run on CIFAR-10, where ``run`` fell back to shapes and CIFAR-10 is there by now.
+
+    Empty for every other run. Only looks whether the folder is there, so it takes no time.
+    """
+    from lab_utils.data import cifar10
+
+    used = {entry["data"]["name"] for entry in run.manifest.values() if "data" in entry}
+    if run.settings.data != "auto" or used != {"shapes"} or not cifar10.find():
+        return ""
+    return (
+        "CIFAR-10 can be found now: to use it, repeat the `lab run` command with `--from 01`, or "
+        "begin a run with another name."
+    )
+
+
+class ImageSource(NamedTuple):
+    """Where the training images will come from, in words; how many; whether they are here now."""
+
+    place: str
+    images: int
+    at_hand: bool = True
+
+
+def image_source(settings: Settings) -> ImageSource:
+    """Where the training images will come from; looks for them and reads none."""
+    if settings.data == "folder":
+        from lab_utils.data import folder
+
+        found = len(folder.image_files(folder.root(settings) / "train"))
+        return ImageSource("the image files of data_folder", settings.train_size or found)
+    if settings.data == "shapes":
+        from lab_utils.data import shapes
+
+        images = settings.train_size or shapes.COUNTS["train"]
+        return ImageSource("the lab itself, which draws them", images)
+    from lab_utils.data import cifar10
+
+    images, found = settings.train_size or 50_000, cifar10.find()
+    if found:
+        own = found == cifar10.places()[-1]
+        place = "the project's folder data/" if own else "the folder that LAB_DATA_DIR names"
+        return ImageSource(place, images)
+    place = "a download of 170 MB, once, into the project's folder data/"
+    if settings.data == "auto":
+        place += "; without a network the lab draws images of its own, 'shapes'"
+    return ImageSource(place, images, at_hand=False)
