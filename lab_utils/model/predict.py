@@ -1,8 +1,4 @@
-"""Notebook 05: logits of a model over a whole split, and every figure computed from them.
-
-An accuracy is always correct / total over the whole split: each sample counts once, whatever the
-batch size.
-"""
+"""Logits of a model over a whole split, and how many of them are right."""
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +44,15 @@ def _averaged(model: nn.Module, inputs: Tensor, tta: str) -> Tensor:
     return both(inputs) / 2 + sum(both(views) for views in shifted) / 4
 
 
+def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
+    """For how many of N samples the largest of (N, K) logits is the target: an int64 scalar.
+
+    ``targets`` are classes (N,), or (N, K) shares of which the largest counts.
+    """
+    classes = targets if targets.ndim == 1 else targets.argmax(1)
+    return (logits.argmax(1) == classes).sum()
+
+
 def accuracy(logits: Tensor, targets: Tensor) -> float:
-    """Share of the N samples whose largest of (N, K) logits is the target."""
-    return (logits.argmax(1) == targets).sum().item() / len(targets)
+    """Share of N samples that are right: each counts once, whatever the batch size was."""
+    return count_correct(logits, targets).item() / len(targets)

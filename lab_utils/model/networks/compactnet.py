@@ -1,4 +1,4 @@
-"""CompactNet, made for small size, and its twin with standard convolutions."""
+"""CompactNet, made for small size: depthwise-separable convolutions and residual blocks."""
 
 from torch import Tensor, nn
 
@@ -45,11 +45,10 @@ class CompactBlock(nn.Module):
 class CompactNet(nn.Module):
     """Depthwise-separable blocks, one dilated block and a standard last one; fully convolutional.
 
-    ``separable=False`` is its twin for comparison: the same network with a standard convolution in
-    place of each separable one. The first block is standard in both: of three colours, filters for
-    one at a time would leave it little to see. Pooling halves the side, not strides, because the
-    backward pass of a strided depthwise convolution is slow on a CPU (PyTorch 2.14, bfloat16:
-    eight times a standard one's).
+    With ``separable=False`` all convolutions are standard. The first always is: of three colours,
+    filters for one at a time would leave it little to see. Pooling halves the side, not strides,
+    because the backward pass of a strided depthwise convolution is slow on a CPU (PyTorch 2.14,
+    bfloat16: eight times a standard one's).
     """
 
     def __init__(self, num_classes: int = 10, separable: bool = True):

@@ -15,14 +15,9 @@ class ConvNet(nn.Module):
             layers += conv_norm_relu(before, after) + conv_norm_relu(after, after)
             layers += [nn.MaxPool2d(2), nn.Dropout2d(0.25)]
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(128, 256),
-            nn.ReLU(),
-            nn.Dropout(0.3),
-            nn.Linear(256, num_classes),
-        )
+        pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        hidden = nn.Linear(128, 256), nn.ReLU(), nn.Dropout(0.3)
+        self.classifier = nn.Sequential(*pooled, *hidden, nn.Linear(256, num_classes))
         kaiming_fan_out(self)
 
     def forward(self, images: Tensor) -> Tensor:

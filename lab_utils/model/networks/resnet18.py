@@ -13,9 +13,8 @@ from lab_utils import LabError
 class ResNet18(ResNet):
     """The 18-layer residual network of He et al. 2015 (arXiv:1512.03385, table 1).
 
-    Made for 224 pixels a side, it starts by quartering the side: a 7x7 convolution of stride 2 and
-    a max-pooling. Of 32 pixels that would leave 8 for the first block, so here the convolution is
-    3x3 of stride 1 and nothing is pooled; the rest is torchvision's.
+    torchvision's begins with a 7x7 convolution of stride 2 and a max-pooling, made for 224 pixels a
+    side. Of 32 that would leave 8, so here it begins with a 3x3 of stride 1 and does not pool.
     """
 
     def __init__(self, num_classes: int = 10):
@@ -27,17 +26,15 @@ class ResNet18(ResNet):
 
 def imagenet_file() -> Path:
     """Where torchvision keeps the ImageNet weights of ResNet-18, whether they are there or not."""
-    url = ResNet18_Weights.IMAGENET1K_V1.url
-    return Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    return Path(torch.hub.get_dir(), "checkpoints", Path(ResNet18_Weights.DEFAULT.url).name)
 
 
 def load_imagenet(model: ResNet18) -> None:
     """Fill a ``ResNet18`` with ImageNet weights from torch's cache; nothing is downloaded.
 
-    Of each 7x7 filter of the first convolution the 3x3 centre is taken: its channel keeps its
-    colour and the direction of its edge, for which the weights of the next layers were learned;
-    fresh filters would have neither. The scale of the responses changes, and BatchNorm follows it
-    in the first steps of training. The last layer, of 1,000 other classes, is left as it is.
+    Of each 7x7 filter of the first convolution the 3x3 centre is taken: it keeps colour and
+    direction of the edge, for which the next layers' weights were learned, and BatchNorm follows
+    the change of scale. The last layer, of 1,000 other classes, is left as it is.
 
     Raises LabError where the file is missing or damaged.
     """

@@ -34,16 +34,11 @@ class ResNet20(nn.Module):
 
     def __init__(self, num_classes: int = 10):
         super().__init__()
-        self.features = nn.Sequential(
-            nn.Conv2d(3, 16, kernel_size=3, padding=1, bias=False),
-            nn.BatchNorm2d(16),
-            nn.ReLU(),
-            *(ResidualBlock(16, 16) for _ in range(3)),
-            ResidualBlock(16, 32, stride=2),
-            *(ResidualBlock(32, 32) for _ in range(2)),
-            ResidualBlock(32, 64, stride=2),
-            *(ResidualBlock(64, 64) for _ in range(2)),
-        )
+        blocks = []
+        for before, after in ((16, 16), (16, 32), (32, 64)):
+            blocks.append(ResidualBlock(before, after, stride=after // before))
+            blocks += [ResidualBlock(after, after) for _ in range(2)]
+        self.features = nn.Sequential(*conv_norm_relu(3, 16), *blocks)
         self.classifier = pooled_linear(64, num_classes)
         kaiming_fan_out(self)
 

@@ -1,5 +1,8 @@
 """SpeedNet: a network built to learn CIFAR-sized images in little time."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, unfold
@@ -22,7 +25,7 @@ class SpeedNet(nn.Module):
     def __init__(
         self,
         num_classes: int = 10,
-        widths: tuple[int, int, int] = (64, 256, 256),
+        widths: Sequence[int] = (64, 256, 256),
         whitening_stride: int = 1,
     ) -> None:
         super().__init__()
@@ -30,17 +33,12 @@ class SpeedNet(nn.Module):
             if width < 8 or width % 8:
                 # The channel blocks of vector units and tensor cores are multiples of 8.
                 raise LabError(f"speednet needs widths that are multiples of 8, not {width}.")
-        # One filter of either sign for each of a 2x2 patch's 12 dimensions.
-        channels = 24
-        self.whiten = nn.Conv2d(3, channels, 2, stride=whitening_stride, bias=False)
+        channels = [24, *widths]  # one filter of either sign for each of a 2x2 patch's 12 numbers
+        self.whiten = nn.Conv2d(3, 24, 2, stride=whitening_stride, bias=False)
         self.whiten.requires_grad_(False)
-        groups = []
-        for width in widths:
-            groups.append(SpeedGroup(channels, width))
-            channels = width
-        self.groups = nn.Sequential(*groups)
+        self.groups = nn.Sequential(*(group(*pair) for pair in pairwise(channels)))
         self.pool = nn.AdaptiveMaxPool2d(1)
-        self.head = nn.Linear(channels, num_classes, bias=False)
+        self.head = nn.Linear(channels[-1], num_classes, bias=False)
         nn.init.normal_(self.head.weight)
 
     @torch.no_grad()
@@ -62,21 +60,17 @@ class SpeedNet(nn.Module):
         return self.head(self.pool(maps).flatten(1)) / self.head.in_features
 
 
-class SpeedGroup(nn.Module):
-    """Convolution, pooling, norm, GELU, convolution, norm, GELU: halves the side."""
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__()
-        self.conv1 = _conv(channels_in, channels_out)
-        self.pool = nn.MaxPool2d(2)
-        self.norm1 = _norm(channels_out)
-        self.conv2 = _conv(channels_out, channels_out)
-        self.norm2 = _norm(channels_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        # Pooling first leaves batch norm and activation a quarter of the work.
-        x = gelu(self.norm1(self.pool(self.conv1(x))))
-        return gelu(self.norm2(self.conv2(x)))
+def group(channels_in: int, channels_out: int) -> nn.Sequential:
+    """(B, C_in, S, S) to (B, C_out, S / 2, S / 2)."""
+    return nn.Sequential(
+        _conv(channels_in, channels_out),
+        nn.MaxPool2d(2),  # before norm and activation, which then have a quarter of the work
+        _norm(channels_out),
+        nn.GELU(),
+        _conv(channels_out, channels_out),
+        _norm(channels_out),
+        nn.GELU(),
+    )
 
 
 def _conv(channels_in: int, channels_out: int) -> nn.Conv2d:

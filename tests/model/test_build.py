@@ -1,0 +1,95 @@
+"""The network that a run trains: its weights follow from the seed, or come from ImageNet."""
+
+import pytest
+import torch
+import torchvision
+
+from lab_utils import LabError
+from lab_utils.core.settings import Settings
+from lab_utils.data.dataset import Dataset, Split
+from lab_utils.deployment import export
+from lab_utils.deployment.engine import load_pixel_model
+from lab_utils.model.build import model_options, new_model
+from lab_utils.model.networks.resnet18 import imagenet_file
+from lab_utils.training.checkpoints import Best, load_best, save_best
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """An empty torch cache; the user's own is out of reach."""
+    before = torch.hub.get_dir()
+    torch.hub.set_dir(tmp_path)
+    imagenet_file().parent.mkdir()
+    yield imagenet_file()
+    torch.hub.set_dir(before)
+
+
+PRETRAINED = Settings(experiment="smoke", model="resnet18", pretrained=True)
+
+
+def tiny():
+    """Eight images of noise, of 4 classes."""
+    images = torch.arange(8 * 3 * 32 * 32) * 997 % 256
+    split = Split(images.view(8, 3, 32, 32).byte(), torch.arange(8) % 4)
+    return Dataset("folder", "Noise", "", "", tuple("abcd"), split, split, "f00d")
+
+
+def test_the_same_seed_gives_the_same_weights_and_speednet_its_filters_from_the_images():
+    settings = Settings(experiment="smoke", model="speednet", widths=(8, 16, 16), seed=3)
+    assert model_options(settings) == {"widths": [8, 16, 16], "whitening_stride": 1}
+    one, other = (new_model(settings, tiny()).state_dict() for _ in range(2))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    first = one["whiten.weight"]
+    assert torch.equal(first[:12], -first[12:])  # both signs of each filter
+
+
+def test_a_networks_other_settings_are_left_to_its_own_defaults():
+    settings = Settings(experiment="smoke", batch_norm_momentum=0.25)
+    assert model_options(settings) == {}
+    model = new_model(settings, tiny())
+    momenta = {m.momentum for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    assert momenta == {0.25}
+
+
+def test_pretrained_takes_over_all_but_the_last_layer(cache):
+    imagenet = torchvision.models.resnet18().state_dict()  # random, but of the true shapes
+    torch.save(imagenet, cache)
+    found = new_model(PRETRAINED, tiny()).state_dict()
+    fresh = new_model(PRETRAINED.model_copy(update={"pretrained": False}), tiny()).state_dict()
+    assert torch.equal(found["conv1.weight"], imagenet["conv1.weight"][:, :, 2:5, 2:5])
+    for key in found.keys() - {"conv1.weight"}:
+        expected = fresh if key.startswith("fc.") else imagenet
+        assert torch.equal(found[key], expected[key]), key
+
+
+def test_pretrained_without_the_weights_is_refused_with_the_way_to_get_them(cache):
+    with pytest.raises(LabError, match=rf"{cache.name}: .*resnet18\(weights='DEFAULT'\).*=false"):
+        new_model(PRETRAINED, tiny())
+    assert list(cache.parent.iterdir()) == []  # nothing was downloaded
+
+
+class Trap:
+    """Pickled, it would call ``pytest.fail`` where it is loaded."""
+
+    def __reduce__(self):
+        return pytest.fail, ("code of the file was run",)
+
+
+@pytest.mark.parametrize("content", [{"conv1.weight": torch.zeros(64, 3, 7, 7)}, Trap()])
+def test_imagenet_weights_that_are_none_are_refused(cache, content):
+    torch.save(content, cache)
+    with pytest.raises(LabError, match="damaged or holds another network"):
+        new_model(PRETRAINED, tiny())
+
+
+def test_a_fine_tuned_resnet18_is_loaded_and_exported_without_the_imagenet_file(cache, tmp_path):
+    torch.save(torchvision.models.resnet18().state_dict(), cache)
+    model = new_model(PRETRAINED, tiny())
+    cache.unlink()
+    path = tmp_path / "best.pt"
+    best = Best("resnet18", {}, 32, tuple("abcd"), tiny().normalization, 1, 0.25)
+    save_best(path, model, best)
+    assert torch.equal(load_best(path)[0].conv1.weight, model.conv1.weight)
+    exports = export.export_all(*load_pixel_model(path), tmp_path / "exports")
+    for row in export.compare(load_pixel_model(path)[0], exports, torch.rand(2, 3, 32, 32)):
+        assert row.max_logit_difference < 1e-4
