@@ -38,11 +38,10 @@ def read_history(path: Path) -> list[Epoch]:
     """The rows of ``history.csv``; LabError where it is missing or not such a file."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [
-            Epoch(**{k: int(float(v)) if k == "epoch" else float(v) for k, v in row.items()})
-            for row in rows
-        ]
+            heads, *rows = csv.reader(file)
+        if tuple(heads) != Epoch._fields:
+            raise ValueError(f"its columns are {', '.join(heads)}")
+        return [Epoch(int(float(number)), *map(float, rest)) for number, *rest in rows]
     except FileNotFoundError:
         raise LabError(f"{path} is missing: run 04_training first.") from None
     except (OSError, TypeError, ValueError, csv.Error) as error:

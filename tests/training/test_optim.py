@@ -9,6 +9,7 @@ from torch import nn
 
 from lab_utils.core.settings import Settings
 from lab_utils.model.networks.simplecnn import SimpleCNN
+from lab_utils.training.history import Epoch
 from lab_utils.training.muon import FilterMuon
 from lab_utils.training.optim import (
     Together,
@@ -185,7 +186,8 @@ def test_plateau_lowers_every_rate_after_too_many_epochs_without_a_lower_loss():
 def test_the_rates_of_a_plateau_are_known_from_its_history():
     recipe = settings(schedule="plateau", lr=0.1, plateau_patience=0, epochs=9)
     assert schedule_values(recipe, 3) == [0.1] * 27
-    history = [{"val_loss": loss} for loss in (1.0, 2.0, 0.5, 0.4)]  # it stopped early
+    losses = (1.0, 2.0, 0.5, 0.4)  # it stopped early
+    history = [Epoch(i, 1.0, 0.5, loss, 0.5, 0.1, 1.0, 1.0) for i, loss in enumerate(losses, 1)]
     assert schedule_values(recipe, 3, history) == pytest.approx([0.1] * 6 + [0.01] * 6)
 
 

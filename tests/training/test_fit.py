@@ -1,0 +1,312 @@
+"""What a training promises: the same again, the same after a stop, and errors for people."""
+
+from dataclasses import replace
+import math
+
+import pytest
+import torch
+from torch import nn
+from toy import (
+    CPU,
+    Watch,
+    same,
+    train,
+    without_times,
+)
+
+from lab_utils import LabError
+from lab_utils.core.run import Run
+from lab_utils.data.batches import Batches, training_batches
+from lab_utils.model.predict import accuracy, predict
+from lab_utils.training.checkpoints import load_best, load_checkpoint
+from lab_utils.training.fit import fit
+from lab_utils.training.history import Epoch, read_history, write_history
+from lab_utils.training.loop import Training
+from lab_utils.training.optim import schedule_values
+
+
+def test_training_lowers_the_loss_and_leaves_a_usable_best_checkpoint(tmp_path, dataset, settings):
+    _, history = train(tmp_path, dataset, settings)
+    assert [row.epoch for row in history] == [1, 2, 3]
+    assert history[-1].train_loss < history[0].train_loss < 1.5 * math.log(3)
+    network, best = load_best(tmp_path / "checkpoints" / "best.pt")
+    assert not network.training
+    logits, targets = predict(network, Batches(dataset.val, 7, best.normalization), CPU)
+    assert accuracy(logits, targets) == best.val_accuracy
+    assert best.val_accuracy == max(row.val_accuracy for row in history)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path, dataset, settings):
+    first, history = train(tmp_path / "1", dataset, settings)
+    torch.rand(7)  # what was drawn before a training does not matter
+    second, again = train(tmp_path / "2", dataset, settings)
+    assert same(first, second)
+    assert without_times(history) == without_times(again)
+    other, _ = train(tmp_path / "3", dataset, settings.model_copy(update={"seed": 7}))
+    assert not same(first, other)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *({"schedule": name} for name in ("constant", "step", "cosine", "one_cycle", "linear")),
+        {"schedule": "warm_restarts", "restart_period": 1, "warmup_epochs": 0.5},
+        {"schedule": "plateau", "plateau_patience": 0, "lr": 0.08, "optimizer": "sgd"},
+        {"mixup": 0.3, "cutmix": 1.0, "label_smoothing": 0.1},
+        {"accumulate": 3, "clip_norm": 0.1, "ema_decay": 0.9, "muon_lr": 0.1},
+        {"optimizer": "adamw", "muon_lr": 0.1, "bias_lr": 0.01, "alternate_flip": True},
+        {"optimizer": "sgd", "cutout": 4, "crop_fill": "reflect"},
+        {"rotation": 10.0, "color_jitter": (0.2, 0.2, 0.2, 0.1)},
+        {"model": "compactnet"},
+    ],
+    ids=lambda recipe: "-".join(str(value) for value in recipe.values()),
+)
+def test_a_training_stopped_in_mid_epoch_ends_with_the_same_weights(
+    tmp_path, dataset, settings, recipe
+):
+    settings = settings.model_copy(update=recipe)
+    whole, history = train(tmp_path / "whole", dataset, settings)
+
+    steps = []
+
+    def stop(step, loss):
+        steps.append(step)
+        if len(steps) == 4 + 2:  # in the second epoch
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", dataset, settings, step=stop)
+    assert len(load_checkpoint(tmp_path / "cut" / "checkpoints" / "last.pt")["history"]) == 1
+    torch.rand(7)
+    resumed, joined = train(tmp_path / "cut", dataset, settings)
+    assert same(whole, resumed)
+    assert without_times(history) == without_times(joined)
+    cut, best = (
+        load_best(tmp_path / name / "checkpoints" / "best.pt") for name in ("cut", "whole")
+    )
+    assert same(cut[0].state_dict(), best[0].state_dict())
+    assert cut[1] == best[1]
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path, dataset, settings):
+    weights, history = train(tmp_path, dataset, settings)
+
+    def fail(*_):
+        pytest.fail("trained again")
+
+    again, same_history = train(tmp_path, dataset, settings, step=fail, epoch=fail)
+    assert same(weights, again)
+    assert same_history == history
+    (tmp_path / "checkpoints" / "last.pt").unlink()
+    _, fresh = train(tmp_path, dataset, settings)
+    assert without_times(fresh) == without_times(history)
+
+
+def test_a_step_that_was_killed_keeps_its_checkpoint_and_one_that_was_done_starts_afresh(
+    tmp_path, monkeypatch, settings
+):
+    monkeypatch.setenv("LAB_RUNS_DIR", str(tmp_path))
+    run = Run.create(settings, "toy")
+    last = run.file("checkpoints/last.pt")
+    last.parent.mkdir()
+    run.begin("04_training")
+    last.touch()
+    run.begin("04_training")  # again, after a kill
+    assert last.is_file()
+    run.finish()
+    run.begin("03_model")
+    assert last.is_file()
+    run.begin("04_training")
+    assert not last.exists()
+
+
+def test_the_schedule_drawn_is_the_schedule_trained_with(tmp_path, dataset, settings):
+    _, history = train(tmp_path, dataset, settings)
+    drawn = schedule_values(settings, len(training_batches(settings, dataset, CPU.device)))
+    assert [row.lr for row in history] == pytest.approx(drawn[::4])
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "stops"),
+    [
+        ([0.3, 0.5, 0.4, 0.5, 0.4, 0.9], 4),  # a tie is not better
+        ([0.3, 0.5, 0.4, 0.6, 0.5, 0.5], 6),
+        ([0.3, 0.2, 0.1], 3),
+        ([0.1, 0.2, 0.3, 0.4], None),
+    ],
+)
+def test_patience_runs_out_that_many_epochs_after_the_best(dataset, settings, accuracies, stops):
+    rows = [Epoch(i, 1.0, 0.5, 1.0, a, 1e-3, 1.0, 1.0) for i, a in enumerate(accuracies, 1)]
+    training = Training(settings.model_copy(update={"epochs": 10, "patience": 2}), dataset, CPU)
+
+    def finished(count):
+        training.history = rows[:count]
+        return training.finished
+
+    assert [n for n in range(len(rows) + 1) if finished(n)][:1] == ([stops] if stops else [])
+    training.settings = settings.model_copy(update={"epochs": 10})
+    assert not any(finished(n) for n in range(len(rows) + 1))
+
+
+def test_a_training_stops_early_and_keeps_its_best_weights(tmp_path, dataset, settings):
+    # So small a learning rate changes no prediction: no epoch is better than the first.
+    changes = {"epochs": 50, "patience": 2, "lr": 1e-12, "schedule": "constant", "optimizer": "sgd"}
+    settings = settings.model_copy(update=changes)
+    training = Training(settings, dataset, CPU)
+    for module in training.model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.0  # its running statistics would change predictions too
+    history = fit(training, tmp_path)
+    assert [row.epoch for row in history] == [1, 2, 3]
+    assert load_best(tmp_path / "checkpoints" / "best.pt")[1].epoch == 1
+
+    def fail(*_):
+        pytest.fail("trained on")
+
+    again = Training(settings, dataset, CPU)
+    assert fit(again, tmp_path, progress=Watch(step=fail)) == history
+
+
+def test_patience_goes_on_counting_after_a_stop(tmp_path, dataset, settings):
+    settings = settings.model_copy(update={"epochs": 20, "patience": 2, "schedule": "constant"})
+    _, whole = train(tmp_path / "whole", dataset, settings)
+    assert len(whole) < 20
+
+    def stop(history):
+        if len(history) == len(whole) - 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", dataset, settings, epoch=stop)
+    _, joined = train(tmp_path / "cut", dataset, settings)
+    assert without_times(joined) == without_times(whole)
+
+
+def test_a_loss_that_is_no_number_stops_with_a_sentence(tmp_path, dataset, settings):
+    settings = settings.model_copy(update={"optimizer": "sgd", "lr": 100.0, "schedule": "constant"})
+    training = Training(settings, dataset, CPU)
+
+    def spoil(step, loss):
+        with torch.no_grad():
+            next(training.model.parameters()).fill_(math.nan)
+
+    with pytest.raises(LabError, match=r"not a number after epoch 1; lower lr=100"):
+        fit(training, tmp_path, progress=Watch(step=spoil))
+    assert not (tmp_path / "checkpoints" / "last.pt").exists()
+
+
+def test_a_batch_larger_than_the_data_stops_with_a_sentence(tmp_path, dataset, settings):
+    with pytest.raises(LabError, match=r"batch_size=103 is larger than the 102 .* at most 102"):
+        train(tmp_path, dataset, settings.model_copy(update={"batch_size": 103}))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 5 GB)"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+    ids=lambda error: f"{type(error).__name__}-{str(error)[:12]}",
+)
+def test_out_of_memory_names_the_batch_size_to_try(tmp_path, dataset, settings, error):
+    def run_out(step, loss):
+        raise error
+
+    with pytest.raises(LabError, match=r"batch_size=32; try batch_size=16"):
+        train(tmp_path, dataset, settings, step=run_out)
+
+
+def test_other_errors_pass_as_they_are(tmp_path, dataset, settings):
+    def fail(step, loss):
+        raise RuntimeError("Expected contiguous memory format")
+
+    with pytest.raises(RuntimeError, match="memory format"):
+        train(tmp_path, dataset, settings, step=fail)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 3000])
+def test_a_damaged_checkpoint_stops_with_a_sentence(tmp_path, dataset, settings, keep):
+    train(tmp_path, dataset, settings.model_copy(update={"epochs": 1}))
+    last = tmp_path / "checkpoints" / "last.pt"
+    last.write_bytes(last.read_bytes()[:keep])
+    with pytest.raises(LabError, match=r"last\.pt is damaged .*; delete it and run 04_training"):
+        train(tmp_path, dataset, settings)
+    with pytest.raises(LabError, match=r"missing: run 04_training first"):
+        load_checkpoint(tmp_path / "none.pt")
+
+
+class Code:
+    """Pickled, it names a function; loading a pickle of it would call that."""
+
+    def __reduce__(self):
+        return print, ("this runs when it is unpickled",)
+
+
+def test_a_checkpoint_holds_no_code_and_one_that_does_is_refused(
+    tmp_path, dataset, settings, capsys
+):
+    train(tmp_path, dataset, settings)
+    for name in ("best.pt", "last.pt"):
+        assert torch.load(tmp_path / "checkpoints" / name, weights_only=True)
+    torch.save({"model": Code()}, tmp_path / "evil.pt")
+    with pytest.raises(LabError, match="damaged"):
+        load_checkpoint(tmp_path / "evil.pt")
+    assert "this runs" not in capsys.readouterr().out
+
+
+def test_the_history_comes_back_from_csv_as_it_was(tmp_path, dataset, settings):
+    _, history = train(tmp_path, dataset, settings)
+    assert read_history(tmp_path / "history.csv") == history
+    write_history(tmp_path / "copy.csv", history)
+    assert read_history(tmp_path / "copy.csv") == history
+
+
+def test_a_training_is_not_continued_on_other_data(tmp_path, dataset, settings):
+    train(tmp_path, dataset, settings.model_copy(update={"epochs": 1}))
+    with pytest.raises(LabError, match="other data"):
+        train(tmp_path, replace(dataset, fingerprint="1"), settings)
+
+
+@pytest.mark.parametrize("lacks", ["model", "history", "order_rng"])
+def test_a_checkpoint_of_something_else_stops_with_a_sentence(tmp_path, dataset, settings, lacks):
+    train(tmp_path, dataset, settings.model_copy(update={"epochs": 1}))
+    last = tmp_path / "checkpoints" / "last.pt"
+    state = torch.load(last, weights_only=True)
+    del state[lacks]
+    torch.save(state, last)
+    with pytest.raises(LabError, match=r"last\.pt is damaged or of another training"):
+        train(tmp_path, dataset, settings)
+
+
+@pytest.mark.parametrize("text", ["", "epoch,train_loss\n1,2\n", "epoch\n\xff\n", "a,b\n1,2\n"])
+def test_a_damaged_history_stops_with_a_sentence(tmp_path, text):
+    path = tmp_path / "history.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(LabError, match=r"history\.csv is damaged .*run 04_training again"):
+        read_history(path)
+
+
+def test_a_training_goes_through_the_loop_that_it_is_given(tmp_path, dataset, settings):
+    """A student's own loop, here one that also counts, ends with the same weights."""
+    batches = []
+
+    def my_epoch(model, some_batches, loss_function, optimizer):
+        model.train()
+        seen, total = 0, 0.0
+        for inputs, targets in some_batches:
+            batches.append(len(targets))
+            optimizer.zero_grad()
+            loss = loss_function(model(inputs), targets)
+            loss.backward()
+            optimizer.step()
+            seen, total = seen + len(targets), total + loss.item() * len(targets)
+        return total / seen, 0.0
+
+    weights, _ = train(tmp_path / "lab", dataset, settings)
+    training = Training(settings, dataset, CPU)
+    fit(training, tmp_path / "own", my_epoch)
+    assert same(weights, training.model.state_dict())
+    assert batches == [32, 32, 32, 6] * 3
