@@ -1,14 +1,13 @@
-"""Notebook 06: the trained model as an engine that takes pictures of any kind and size.
+"""The trained model as an engine that takes pictures of any kind and size.
 
 It needs ``best.pt`` and nothing else of the run. Everything here runs on the CPU in float32, which
 every machine has.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -16,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from lab_utils import LabError
-from lab_utils.training.checkpoints import load_best
+from lab_utils.data.dataset import Normalization
+from lab_utils.training.checkpoints import Best, load_best
 
 Picture = str | os.PathLike | Image.Image | np.ndarray | Tensor
 
@@ -27,11 +27,11 @@ class PixelModel(nn.Module):
     Who runs an exported file then cannot normalise with the wrong constants.
     """
 
-    def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, model: nn.Module, normalization: Normalization) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+        self.register_buffer("mean", torch.tensor(normalization.mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(normalization.std).view(-1, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
         inputs = (pixels - self.mean) / self.std
@@ -39,13 +39,13 @@ class PixelModel(nn.Module):
         return self.model(inputs.contiguous(memory_format=torch.channels_last))
 
 
-def load_pixel_model(checkpoint: Path) -> tuple[PixelModel, dict[str, Any]]:
+def load_pixel_model(checkpoint: Path) -> tuple[PixelModel, Best]:
     """The model of ``best.pt`` from pixels to logits, and what else the file holds.
 
     Raises LabError where the file is missing or damaged.
     """
     model, best = load_best(checkpoint)
-    return PixelModel(model, best["mean"], best["std"]).eval(), best
+    return PixelModel(model, best.normalization).eval(), best
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class InferenceEngine:
 
     def __init__(self, checkpoint: Path) -> None:
         self.model, best = load_pixel_model(checkpoint)
-        self.classes: list[str] = best["classes"]
-        self.image_size: int = best["image_size"]
+        self.classes = best.classes
+        self.image_size = best.image_size
 
     def predict(self, image: Picture) -> Prediction:
         """The prediction for one picture."""
@@ -80,7 +80,7 @@ class InferenceEngine:
         """The predictions for several pictures, of any kinds and sizes, in their order."""
         if isinstance(images, str | os.PathLike | Image.Image):
             raise LabError("batch_predict takes several images; for a single one use predict.")
-        pixels = [torch.from_numpy(self._pixels(image)) for image in images]
+        pixels = [self._pixels(image) for image in images]
         predictions = []
         for start in range(0, len(pixels), batch_size):
             batch = torch.stack(pixels[start : start + batch_size]).float() / 255
@@ -90,41 +90,41 @@ class InferenceEngine:
                 predictions.append(Prediction(label, probabilities[label], probabilities))
         return predictions
 
-    def _pixels(self, image: Picture) -> np.ndarray:
+    def _pixels(self, image: Picture) -> Tensor:
         """The picture as the model takes it: (3, S, S) uint8."""
-        size = (self.image_size, self.image_size)
-        return np.array(ImageOps.fit(to_rgb(image), size)).transpose(2, 0, 1)
+        square = ImageOps.fit(to_rgb(image), (self.image_size, self.image_size))
+        return torch.from_numpy(np.array(square)).permute(2, 0, 1)
 
 
 def to_rgb(image: Picture) -> Image.Image:
     """Any picture as an upright 8-bit RGB image; LabError where that cannot be."""
     if isinstance(image, str | os.PathLike):
-        path = Path(image)
         try:
-            with Image.open(path) as opened:
+            with Image.open(image) as opened:
                 opened.load()
                 return to_rgb(opened)
         except FileNotFoundError:
-            raise LabError(f"There is no file {path}; check the path.") from None
+            raise LabError(f"There is no file {image}; check the path.") from None
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise LabError(
-                f"{path} cannot be read as an image ({type(error).__name__}); give a PNG or JPEG."
+                f"{image} cannot be read as an image ({type(error).__name__}); give a PNG or JPEG."
             ) from None
     if isinstance(image, Image.Image):
         if image.mode.startswith(("I", "F")):
             raise LabError(f"The image has mode {image.mode}; convert it to 8 bits per channel.")
         return ImageOps.exif_transpose(image).convert("RGB")
+    return _from_array(image)
+
+
+def _from_array(image: np.ndarray | Tensor) -> Image.Image:
+    array = image
     if isinstance(image, Tensor):
-        array = image.detach().cpu()
-        array = (array.float() if array.is_floating_point() else array).numpy()
+        values = image.detach().cpu()
+        array = (values.float() if values.is_floating_point() else values).numpy()
         array = np.moveaxis(array, 0, -1) if array.ndim == 3 else array
-    elif isinstance(image, np.ndarray):
-        array = image
-    else:
-        raise LabError(
-            f"{type(image).__name__} is not an image; give a path, a PIL image, an array or a "
-            "tensor."
-        )
+    if not isinstance(array, np.ndarray):
+        kind = type(image).__name__
+        raise LabError(f"{kind} is not an image; give a path, a PIL image, an array or a tensor.")
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))) or not array.size:
         raise LabError(
             f"An image of shape {tuple(image.shape)} cannot be used; give (H, W) or, with 1, 3 or "

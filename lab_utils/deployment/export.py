@@ -1,85 +1,58 @@
-"""Notebook 06: the trained model as files that other programs run, and how fast each is.
+"""The trained model as files that other programs run, and how fast each is.
 
-Everything here runs on the CPU in float32, which every machine has. The pictures' way into the
-model is in ``inference``.
+Everything here runs on the CPU in float32, which every machine has.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from io import BytesIO
+import os
 from pathlib import Path
 from statistics import median
 import time
-from typing import Any
 import warnings
 
 import torch
 from torch import Tensor
-from torch.export import ExportedProgram
+from torch.export import Dim, ExportedProgram
 
 from lab_utils.core.files import write_atomic
 from lab_utils.deployment.engine import PixelModel
-from lab_utils.model import networks
-from lab_utils.training.checkpoints import load_checkpoint
+from lab_utils.training.checkpoints import Best
 
-BATCH_SIZES = (1, 8, 64, 256)
-
-
-Runner = Callable[[Tensor], Tensor]  # pixels (B, 3, S, S) float32 in 0..1 -> logits (B, K)
+Runner = Callable[[Tensor], Tensor]  # pixels (B, 3, S, S) float32 in 0..1 to logits (B, K)
 
 
-def weights_bytes(model: PixelModel) -> bytes:
-    """The tensors alone, by name: whoever loads them needs the Python code of the model."""
-    file = BytesIO()
-    torch.save(model.state_dict(), file)
-    return file.getvalue()
+@dataclass(frozen=True)
+class Export:
+    """An exported file, loaded again."""
+
+    name: str
+    path: Path
+    note: str  # what it takes to run the file
+    run: Runner
 
 
-def load_weights(path: Path, best: Mapping[str, Any]) -> Runner:
-    """Build the model that ``best`` describes and fill it with the tensors of ``path``."""
-    model = networks.build(
-        best["model_name"], len(best["classes"]), best["image_size"], **best["model_options"]
-    )
-    runner = PixelModel(model, best["mean"], best["std"]).eval()
-    runner.load_state_dict(load_checkpoint(path))
-    return runner
+@dataclass(frozen=True)
+class Format:
+    """A row of ``deployment.json``: an export beside the original, and how fast it is."""
 
-
-def torchscript_bytes(model: PixelModel, example: Tensor) -> bytes:
-    """The operations of one forward pass, recorded; deprecated in favour of torch.export."""
-    file = BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        torch.jit.save(torch.jit.trace(model, example, check_trace=False), file)
-    return file.getvalue()
-
-
-def load_torchscript(path: Path, best: Mapping[str, Any]) -> Runner:
-    """Load the recorded operations; no Python code of the model is needed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return torch.jit.load(path, map_location="cpu")
+    name: str
+    file: str  # with its folder
+    bytes: int
+    max_logit_difference: float  # the largest of all images and classes
+    same_predictions: float  # share of the images
+    note: str
+    latency_ms: float | None = None  # of one image, in milliseconds; None: not measured yet
+    throughput: dict[int, float] = field(default_factory=dict)  # images per second by batch size
 
 
 def capture(model: PixelModel, example: Tensor) -> ExportedProgram:
     """The graph of the whole model for any batch size; the example only shows the shapes."""
-    batch = torch.export.Dim("batch")
-    program = torch.export.export(model, (example,), dynamic_shapes=({0: batch},))
+    program = torch.export.export(model, (example,), dynamic_shapes=({0: Dim("batch")},))
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # it would tell the paths of this machine
     return program
-
-
-def export_bytes(program: ExportedProgram) -> bytes:
-    """The graph in PyTorch's own format."""
-    file = BytesIO()
-    torch.export.save(program, file)
-    return file.getvalue()
-
-
-def load_export(path: Path, best: Mapping[str, Any]) -> Runner:
-    """Load the graph; no Python code of the model is needed."""
-    return torch.export.load(path).module()
 
 
 def onnx_bytes(program: ExportedProgram) -> bytes:
@@ -87,7 +60,7 @@ def onnx_bytes(program: ExportedProgram) -> bytes:
     exported = torch.onnx.export(
         program,
         dynamo=True,
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamic_shapes=({0: Dim("batch")},),
         input_names=["pixels"],
         output_names=["logits"],
         verbose=False,
@@ -95,8 +68,10 @@ def onnx_bytes(program: ExportedProgram) -> bytes:
     return exported.model_proto.SerializeToString()
 
 
-def load_onnx(path: Path, best: Mapping[str, Any]) -> Runner:
+def load_onnx(path: Path) -> Runner:
     """Open the file with ONNX Runtime on as many threads as PyTorch uses."""
+    # Without it the engine reports its use to its maker; it is read when the engine is imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -106,64 +81,58 @@ def load_onnx(path: Path, best: Mapping[str, Any]) -> Runner:
     return lambda pixels: torch.from_numpy(session.run(None, {"pixels": pixels.numpy()})[0])
 
 
-@dataclass(frozen=True)
-class Export:
-    """An exported file, loaded again: ``run`` maps pixels (B, 3, S, S) to logits (B, K)."""
-
-    name: str
-    path: Path
-    note: str  # what it takes to run the file
-    run: Runner
-
-
-def export_all(model: PixelModel, best: Mapping[str, Any], folder: Path) -> list[Export]:
+def export_all(model: PixelModel, best: Best, folder: Path) -> list[Export]:
     """Write ``model`` to ``folder`` in every format, each atomically, and load each file again."""
-    example = torch.rand(2, 3, best["image_size"], best["image_size"])
+    example = torch.rand(2, 3, best.image_size, best.image_size)
     program = capture(model, example)
+
+    def load_weights(path: Path) -> Runner:
+        runner = PixelModel(best.build(), best.normalization)
+        runner.load_state_dict(torch.load(path, weights_only=True))
+        return runner.eval()
+
     formats = [
-        ("state dict", "weights.pt", weights_bytes(model), load_weights,
-         "PyTorch and the model's code"),
-        ("TorchScript", "torchscript.pt", torchscript_bytes(model, example), load_torchscript,
-         "PyTorch; deprecated"),
-        ("torch.export", "model.pt2", export_bytes(program), load_export,
-         "PyTorch"),
-        ("ONNX", "model.onnx", onnx_bytes(program), load_onnx,
-         "ONNX Runtime or another engine; no PyTorch"),
+        ("state dict", "weights.pt", "PyTorch and the model's code",
+         lambda file: torch.save(model.state_dict(), file), load_weights),
+        ("TorchScript", "torchscript.pt", "PyTorch; deprecated",
+         lambda file: torch.jit.save(torch.jit.trace(model, example, check_trace=False), file),
+         torch.jit.load),
+        ("torch.export", "model.pt2", "PyTorch",
+         lambda file: torch.export.save(program, file),
+         lambda path: torch.export.load(path).module()),
+        ("ONNX", "model.onnx", "ONNX Runtime or another engine; no PyTorch",
+         lambda file: file.write(onnx_bytes(program)), load_onnx),
     ]  # fmt: skip
     exports = []
-    for name, file, content, load, note in formats:
-        write_atomic(folder / file, lambda path, content=content: path.write_bytes(content))
-        exports.append(Export(name, folder / file, note, load(folder / file, best)))
+    for name, file, note, save, load in formats:
+        path, content = folder / file, BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that TorchScript is deprecated
+            save(content)
+            write_atomic(path, lambda part, content=content: part.write_bytes(content.getvalue()))
+            exports.append(Export(name, path, note, load(path)))
     return exports
 
 
 @torch.inference_mode()
-def compare(model: PixelModel, exports: Sequence[Export], pixels: Tensor) -> list[dict[str, Any]]:
-    """Each export against ``model`` on ``pixels`` (N, 3, S, S): largest difference of a logit,
-    share of images with the same prediction, and the size of the file in bytes.
-    """
+def compare(model: PixelModel, exports: Sequence[Export], pixels: Tensor) -> list[Format]:
+    """Each export against ``model`` on ``pixels`` (N, 3, S, S)."""
     expected = model(pixels)
-    rows = []
+    formats = []
     for export in exports:
-        logits = export.run(pixels)
-        rows.append(
-            {
-                "name": export.name,
-                "file": f"{export.path.parent.name}/{export.path.name}",
-                "bytes": export.path.stat().st_size,
-                "max_logit_difference": (logits - expected).abs().max().item(),
-                "same_predictions": (logits.argmax(1) == expected.argmax(1)).double().mean().item(),
-                "note": export.note,
-            }
-        )
-    return rows
+        logits, path = export.run(pixels), export.path
+        difference = (logits - expected).abs().max().item()
+        same = (logits.argmax(1) == expected.argmax(1)).double().mean().item()
+        file, size = f"{path.parent.name}/{path.name}", path.stat().st_size
+        formats.append(Format(export.name, file, size, difference, same, export.note))
+    return formats
 
 
 @torch.inference_mode()
 def measure(
     exports: Sequence[Export],
     pixels: Tensor,
-    batch_sizes: Sequence[int] = BATCH_SIZES,
+    batch_sizes: Sequence[int] = (1, 8, 64, 256),
     seconds: float = 0.05,
     rounds: int = 3,
 ) -> dict[str, dict[int, float]]:
@@ -184,3 +153,8 @@ def measure(
                     export.run(batch)
                     taken.append(time.perf_counter() - start)
     return {name: {n: median(t) for n, t in sizes.items()} for name, sizes in times.items()}
+
+
+def best_throughput(formats: Sequence[Format]) -> tuple[float, int, str]:
+    """The most images per second, with the batch size and the name of the format that had it."""
+    return max((rate, size, row.name) for row in formats for size, rate in row.throughput.items())

@@ -1,47 +1,79 @@
-"""The figure of notebook 06: what each format costs in time."""
+"""The figures of notebook 06: what each format costs in time, and one picture in many forms."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from matplotlib.ticker import LogLocator, NullLocator
+import numpy as np
 
-from lab_utils.core.drawing import BLUE, GREEN, ORANGE, PURPLE, LabFigure, new_figure, styled
-
-_LOOKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D"))
+from lab_utils.core.drawing import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    Drawing,
+    image_grid,
+    new_figure,
+    styled,
+)
+from lab_utils.deployment.engine import Prediction
+from lab_utils.deployment.export import Format, best_throughput
 
 
 @styled
-def latency(formats: Sequence[Mapping[str, Any]]) -> LabFigure:
-    """Milliseconds for one image, and images per second by batch size, of each format.
-
-    ``formats`` are the rows of ``deployment.json``.
-    """
+def latency(formats: Sequence[Format], threads: int) -> Drawing:
+    """Milliseconds for one image, and images per second by batch size, on ``threads`` threads."""
     figure, (left, right) = new_figure(7.6, 2.9, 1, 2, width_ratios=(1, 1.25))
-    names = [row["name"] for row in formats]
-    looks = [_LOOKS[i % len(_LOOKS)] for i in range(len(formats))]
-    bars = left.barh(names, [row["latency_ms"] for row in formats], color=[c for c, _ in looks])
+    colors, milliseconds = (BLUE, ORANGE, GREEN, PURPLE), [row.latency_ms for row in formats]
+    bars = left.barh([row.name for row in formats], milliseconds, color=colors)
     left.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
     left.invert_yaxis()
-    left.set_xlim(0, 1.18 * max(row["latency_ms"] for row in formats))
+    left.set_xlim(0, 1.18 * max(milliseconds))
     left.set_xlabel("one image, median (ms)")
     left.grid(axis="y", visible=False)
-    for row, (color, marker) in zip(formats, looks, strict=True):
-        sizes = [int(size) for size in row["throughput"]]
-        rates = list(row["throughput"].values())
-        right.plot(sizes, rates, marker=marker, markersize=4.5, color=color, label=row["name"])
+    for row, color, marker in zip(formats, colors, "os^D", strict=False):
+        sizes, rates = list(row.throughput), list(row.throughput.values())
+        right.plot(sizes, rates, marker=marker, markersize=4.5, color=color, label=row.name)
     right.set_xscale("log", base=2)
     right.set_xticks(sizes, [str(size) for size in sizes])
-    right.xaxis.set_minor_locator(NullLocator())
     right.set_yscale("log")
     right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    right.yaxis.set_minor_locator(NullLocator())
     right.yaxis.set_major_formatter("{x:,.0f}")
+    for axis in (right.xaxis, right.yaxis):
+        axis.set_minor_locator(NullLocator())
     right.set_xlabel("images per call")
     right.set_ylabel("images per second")
-    figure.legend(
-        *right.get_legend_handles_labels(),
-        loc="outside upper right",
-        ncols=len(formats),
-        fontsize=8,
+    legend = {"loc": "outside upper right", "ncols": len(formats), "fontsize": 8}
+    figure.legend(*right.get_legend_handles_labels(), **legend)
+
+    quickest = min(formats, key=lambda row: row.latency_ms)
+    rate, size, busiest = best_throughput(formats)
+    caption = (
+        f"Median time for one image and images per second by batch size, on the CPU in float32 "
+        f"(threads: {threads}). {quickest.name} is the quickest with one image, "
+        f"{quickest.latency_ms:.2f} ms; the highest throughput, {rate:,.0f} images/s, is that of "
+        f"{busiest} in batches of {size}."
     )
-    return figure
+    alt = (
+        f"On the left, bars of the time for one image, one per format, from "
+        f"{min(milliseconds):.2f} to {max(milliseconds):.2f} ms. On the right, lines of images per "
+        f"second over the batch size from {sizes[0]} to {sizes[-1]}, both axes logarithmic."
+    )
+    return Drawing("latency", figure, caption, alt)
+
+
+def variants(pictures: Mapping[str, np.ndarray], predictions: Sequence[Prediction]) -> Drawing:
+    """One picture in several forms, (H, W, 3) uint8 by kind, and what each is taken for."""
+    first, seen = predictions[0], zip(pictures, predictions, strict=True)
+    titles = [f"{kind}\n{p.label[:14]} {p.confidence:.0%}" for kind, p in seen]
+    figure = image_grid(list(pictures.values()), titles, columns=len(pictures), size=1.3)
+    sure = [prediction.confidence for prediction in predictions]
+    agree = sum(prediction.label == first.label for prediction in predictions)
+    caption = (
+        f"The same picture in {len(pictures)} forms: {agree} of them are called {first.label}; "
+        f"their confidences differ by up to {100 * (max(sure) - min(sure)):.0f} points."
+    )
+    alt = "A row of pictures, each with its answer: " + "; ".join(
+        f"{kind}, {p.label} at {p.confidence:.0%}"
+        for kind, p in zip(pictures, predictions, strict=True)
+    )
+    return Drawing("variants", figure, caption, f"{alt}.")
