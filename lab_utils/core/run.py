@@ -219,7 +219,7 @@ class Run:
 
 
 def _is_plain(value: Any) -> bool:
-    return getattr(value, "ndim", 0) == 0 and not isinstance(value, list | tuple | dict)
+    return value is None or isinstance(value, str | int | float) or getattr(value, "ndim", 1) == 0
 
 
 def _differences(settings: Settings, wanted: Mapping[str, Any]) -> str:

@@ -1,30 +1,22 @@
 """The figures of notebook 05: where the model is right, where it is wrong, and how sure it is."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.legend_handler import HandlerTuple
-from matplotlib.patches import Patch
 import numpy as np
 import seaborn as sns
+from torch import Tensor
 
-from lab_utils.core.drawing import (
-    BLUE,
-    GRAY,
-    HALF,
-    ORANGE,
-    RED,
-    LabFigure,
-    image_grid,
-    new_figure,
-    styled,
-)
+from lab_utils.core import drawing
+from lab_utils.core.drawing import BLUE, GRAY, HALF, ORANGE, RED, Drawing, new_figure, styled
+from lab_utils.data.dataset import Split
+from lab_utils.evaluation.findings import most_frequent_error, sureness
+from lab_utils.evaluation.metrics import Bin, ClassScores, calibration_error, confused_pairs
 
+FEW = 20  # images, in a bin that tells too little
+SURE = 0.9  # the probability from which on a mistake counts as confident
+_CONFIDENCE = "confidence (probability of the predicted class)"
 _WRITTEN = 12  # up to this many classes each cell of a confusion matrix holds its number
-
-
 _BLUES = LinearSegmentedColormap.from_list("lab", ["#ffffff", "#9ecae8", BLUE, "#00304d"])
 
 
@@ -33,161 +25,194 @@ def short(name: str, length: int = 12) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
-def _heatmap(ax: Axes, values: np.ndarray, top: float, form: str, names: Sequence[str]) -> None:
-    """One confusion matrix; zeros stay blank so that the errors stand out."""
-    written = len(names) <= _WRITTEN
-    texts = np.array([[format(v, form) if v > 0 else "" for v in row] for row in values])
-    every = 1 if len(names) <= 40 else -(-len(names) // 20)
-    labels = [name if i % every == 0 else "" for i, name in enumerate(names)]
+@styled
+def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Drawing:
+    """(K, K) ``counts`` in percent of each true class (row); colour is for the errors alone."""
+    k, support, diagonal = len(classes), counts.sum(1), np.eye(len(classes), dtype=bool)
+    written = k <= _WRITTEN
+    percent = 100 * counts / np.maximum(support, 1)[:, None]
+    texts = np.array([[f"{v:.1f}" if v else "" for v in row] for row in percent])
+    every = 1 if k <= 40 else -(-k // 20)
+    names = [short(name) if i % every == 0 else "" for i, name in enumerate(classes)]
+    figure, ax = new_figure(5.2, 4.2)
+    ax.set_facecolor("#eeeeee")  # of the diagonal
     sns.heatmap(
-        values,
+        percent,
         ax=ax,
+        mask=diagonal,
         vmin=0,
-        vmax=top,
+        vmax=max(1.0, percent[~diagonal].max()),
         cmap=_BLUES,
         annot=texts if written else None,
         fmt="",
         annot_kws={"fontsize": 7},
         cbar=not written,  # a colour needs its scale where no number stands in it
-        cbar_kws={"shrink": 0.6},
+        cbar_kws={"shrink": 0.6, "label": "percent of the true class"},
         square=True,
         linewidths=0.4 if written else 0,
         linecolor="#e5e5e5",
-        xticklabels=labels,
-        yticklabels=labels,
+        xticklabels=names,
+        yticklabels=[name and f"{name} ({n:,})" for name, n in zip(names, support, strict=True)],
     )
+    for i in range(k if written else 0):
+        ax.text(i + 0.5, i + 0.5, texts[i, i], ha="center", va="center", fontsize=7)
     ax.tick_params(axis="both", length=0, labelsize=7.5)
     ax.tick_params(axis="x", rotation=90)
     ax.tick_params(axis="y", rotation=0)
     ax.grid(visible=False)
-    ax.set_xlabel("predicted class")
+    ax.set(xlabel="predicted class", ylabel="true class (images)")
+    images, right = counts.sum(), counts.trace()
+    return Drawing(
+        "confusion_matrix",
+        figure,
+        f"Confusion matrix of {images:,} test images, in percent of each true class; the errors "
+        f"are coloured. {most_frequent_error(confused_pairs(counts, classes, 1))}",
+        f"Heatmap with {k} rows of true and {k} columns of predicted classes; "
+        f"{right / images:.0%} of the images lie on the gray diagonal, and an error is the darker "
+        "the larger its share of the row is.",
+    )
 
 
 @styled
-def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> LabFigure:
-    """(K, K) ``counts`` twice: as they are, and in percent of each true class (row)."""
-    names = [short(name) for name in classes]
-    figure, (left, right) = new_figure(7.6, 4.1, 1, 2, sharey=True)
-    support = counts.sum(1, keepdims=True)
-    percent = 100 * counts / np.maximum(support, 1)
-    _heatmap(left, counts, max(int(support.max()), 1), "d", names)
-    _heatmap(right, percent, 100, ".1f", names)
-    left.set_title("images")
-    left.set_ylabel("true class")
-    right.set_title("percent of the true class")
-    return figure
-
-
-@styled
-def per_class(
-    rows: Sequence[Mapping[str, Any]], intervals: Sequence[tuple[float, float]], overall: float
-) -> LabFigure:
-    """Each class's accuracy (its recall) with its interval, and its precision, best class on top.
-
-    ``rows`` are those of ``evaluation.per_class``, ``intervals`` the bounds that go with them.
-    """
-    order = sorted(range(len(rows)), key=lambda i: -rows[i]["recall"])
-    names = [short(rows[i]["class"], 20) for i in order]
-    recall = np.array([100 * rows[i]["recall"] for i in order])
-    bounds = 100 * np.array([intervals[i] for i in order])
+def per_class(rows: Sequence[ClassScores]) -> Drawing:
+    """Each class's accuracy (its recall) with its interval, and its precision; best on top."""
+    rows = sorted(rows, key=lambda row: -row.recall)
+    recall, precision, low, high = (
+        np.array([100 * getattr(row, name) for row in rows])
+        for name in ("recall", "precision", "low", "high")
+    )
+    overall = np.average(recall, weights=[row.support for row in rows])
     places = np.arange(len(rows))
     figure, ax = new_figure(HALF[0], 0.9 + 0.2 * len(rows))
     sns.barplot(x=recall, y=places, orient="h", color=BLUE, saturation=1, width=0.7, ax=ax)
-    ax.errorbar(
-        recall,
-        places,
-        xerr=np.abs(bounds.T - recall),
-        fmt="none",
-        ecolor="black",
-        elinewidth=1,
-        capsize=2,
-        label="95% interval",
-    )
-    precision = [100 * rows[i]["precision"] for i in order]
+    ends = np.abs([low - recall, high - recall])
+    bar = {"fmt": "none", "ecolor": "black", "elinewidth": 1, "capsize": 2}
+    ax.errorbar(recall, places, xerr=ends, label="95% interval", **bar)
     ax.plot(precision, places, "D", color=ORANGE, markersize=4.5, label="precision", zorder=3)
-    ax.axvline(100 * overall, color=GRAY, linestyle="--", linewidth=1.2, label="all classes")
-    ax.set_yticks(places, names)
-    ax.set_xlim(0, 100)
-    ax.set_xlabel("accuracy on the images of the class (%)")
-    ax.set_ylabel("")
+    ax.axvline(overall, color=GRAY, linestyle="--", linewidth=1.2, label="all classes")
+    ax.set_yticks(places, [short(row.name, 20) for row in rows])
+    ax.set(xlim=(0, 100), xlabel="accuracy on the images of the class (%)", ylabel="")
     ax.grid(axis="y", visible=False)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=3)
-    return figure
+    best, worst = rows[0], rows[-1]
+    return Drawing(
+        "per_class",
+        figure,
+        "Accuracy of each class on the test images with its 95% interval: from "
+        f"{worst.recall:.1%} ({worst.name}) to {best.recall:.1%} ({best.name}), "
+        f"{overall:.1f}% over all.",
+        f"Horizontal bars of accuracy for {len(rows)} classes, best on top, each with an error bar "
+        "for its interval and a diamond for its precision; a dashed line marks all classes.",
+    )
+
+
+def predictions(split: Split, logits: Tensor, classes: Sequence[str], which: Tensor) -> Drawing:
+    """The images ``which`` (n,) of ``split``, chosen without looking, with the answers to them."""
+    hits = int((logits.argmax(1) == split.targets)[which].sum())
+    return Drawing(
+        "predictions",
+        _answers(split, logits, classes, which),
+        f"{len(which)} test images at equal distances through the split with the prediction and "
+        f"its probability; {hits} are right.",
+        f"A grid of {len(which)} small images, the predicted class and its probability above each; "
+        f"{hits} titles are blue for correct, the others red with a cross.",
+    )
+
+
+def mistakes(split: Split, logits: Tensor, classes: Sequence[str], which: Tensor) -> Drawing:
+    """The images ``which`` (n,) of ``split``, the mistakes that the model is surest of."""
+    wrong = logits.argmax(1) != split.targets
+    sure = int((logits.softmax(1).amax(1)[wrong] > SURE).sum())
+    return Drawing(
+        "mistakes",
+        _answers(split, logits, classes, which),
+        f"The {len(which)} mistakes that the model is surest of. {sure:,} of {int(wrong.sum()):,} "
+        f"wrong predictions have a probability above {SURE:.0%}.",
+        f"A grid of {len(which)} small images with red titles: the wrong class and its "
+        "probability, below it the true class.",
+    )
 
 
 @styled
-def predictions(
-    images: np.ndarray,
-    true: Sequence[str],
-    predicted: Sequence[str],
-    confidence: Sequence[float],
-) -> LabFigure:
-    """(N, H, W, 3) images, each with its prediction and confidence above its true class.
+def _answers(
+    split: Split, logits: Tensor, classes: Sequence[str], which: Tensor
+) -> drawing.LabFigure:
+    """Each image with its prediction and confidence above its true class.
 
     Right ones are blue, wrong ones red and marked by a cross. Without images it says so.
     """
-    if not len(images):
+    if not len(which):
         figure, ax = new_figure(6.4, 0.6)
         ax.axis("off")
         ax.text(0.5, 0.5, "There is no such image.", ha="center", va="center")
         return figure
-    right = [t == p for t, p in zip(true, predicted, strict=True)]
-    titles = [
-        f"{short(p)} {c:.0%}\n" + ("correct" if ok else f"✗ is {short(t)}")
-        for t, p, c, ok in zip(true, predicted, confidence, right, strict=True)
-    ]
-    colors = [BLUE if ok else RED for ok in right]
-    return image_grid(images, titles, columns=min(8, len(images)), size=1.0, colors=colors)
+    titles, colors = [], []
+    confidence, predicted = (found[which].tolist() for found in logits.softmax(1).max(1))
+    for p, c, t in zip(predicted, confidence, split.targets[which].tolist(), strict=True):
+        true = "correct" if p == t else f"✗ is {short(classes[t])}"
+        titles.append(f"{short(classes[p])} {c:.0%}\n{true}")
+        colors.append(BLUE if p == t else RED)
+    images = split.images[which].permute(0, 2, 3, 1).numpy()
+    return drawing.image_grid(images, titles, min(8, len(images)), size=1.0, colors=colors)
 
 
 @styled
-def reliability(bins: Sequence[Mapping[str, Any]], few: int = 20) -> LabFigure:
-    """Accuracy against confidence per bin, with the gap between them, above the images per bin.
-
-    ``bins`` are those of ``evaluation.reliability``; those with fewer than ``few`` images are pale.
-    """
-    figure, (above, below) = new_figure(*HALF, 2, 1, sharex=True, height_ratios=(3, 1))
-    width = 0.92 / len(bins)
-    for row in bins:
-        if not row["count"]:
-            continue
-        middle = (row["lower"] + row["upper"]) / 2
-        strength = 1 if row["count"] >= few else 0.25
-        above.bar(middle, row["accuracy"], width, color=BLUE, alpha=strength)
-        above.bar(
-            middle,
-            row["confidence"] - row["accuracy"],
-            width,
-            bottom=row["accuracy"],
-            facecolor="none",
-            edgecolor=RED,
-            hatch="////",
-            linewidth=0.8,
-            alpha=strength,
-        )
-        below.bar(middle, row["count"], width, color=GRAY)
-    (line,) = above.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2)
-    handles = {
-        "accuracy": Patch(color=BLUE),
-        "gap to the confidence": tuple(  # it lies above the bar or on it
-            Patch(facecolor=under, edgecolor=RED, hatch="////", linewidth=0.8)
-            for under in ("none", BLUE)
-        ),
-        f"fewer than {few} images": Patch(color=BLUE, alpha=0.25),
-        "perfect": line,
-    }
-    side_by_side = {tuple: HandlerTuple(ndivide=None, pad=0)}
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        handler_map=side_by_side,
-        loc="outside upper center",
-        ncols=2,
+def calibration(bins: Sequence[Bin]) -> Drawing:
+    """Accuracy and mean confidence per bin, above the images per bin."""
+    filled = [b for b in bins if b.count]
+    count, left, accuracy, confidence = (
+        np.array([getattr(b, name) for b in filled])
+        for name in ("count", "lower", "accuracy", "confidence")
     )
-    above.set_xlim(0, 1)
-    above.set_ylim(0, 1)
-    above.set_ylabel("accuracy")
+    width, few = 1 / len(bins), count < FEW
+    figure, (above, below) = new_figure(*HALF, 2, 1, sharex=True, height_ratios=(3, 1))
+    bar = {"width": 0.92 * width, "align": "edge"}
+    above.bar(left[~few], accuracy[~few], color=BLUE, label="accuracy", **bar)
+    above.hlines(confidence, left, left + 0.92 * width, color=RED, label="mean confidence")
+    pale = {"alpha": 0.25, "label": f"accuracy, fewer than {FEW} images"}
+    above.bar(left[few], accuracy[few], color=BLUE, **pale, **bar)
+    above.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2, label="perfect")
+    below.bar(left, count, color=GRAY, **bar)
+    figure.legend(loc="outside upper center", ncols=2)
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
     below.yaxis.set_major_formatter("{x:,.0f}")
-    below.set_ylabel("images")
-    below.set_xlabel("confidence (probability of the predicted class)")
-    return figure
+    below.set(ylabel="images", xlabel=_CONFIDENCE)
+    return Drawing(
+        "calibration",
+        figure,
+        "Reliability of the probabilities on the test images. The expected calibration error is "
+        f"{calibration_error(bins):.3f}; {sureness(bins)}.",
+        f"Above, bars of accuracy over confidence in {len(bins)} bins, each with a line at its "
+        "mean confidence; below, the number of images in each bin.",
+    )
+
+
+@styled
+def temperature(
+    before: Sequence[Bin], after: Sequence[Bin], temperature: float, fitted_on: int
+) -> Drawing:
+    """Accuracy over confidence before and after scaling by a temperature; bins of ``FEW`` or more.
+
+    ``fitted_on`` is the number of validation images.
+    """
+    figure, ax = new_figure(*HALF)
+    ax.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2, label="perfect")
+    for bins, color, marker, name in (
+        (before, BLUE, "o", "as trained"),
+        (after, ORANGE, "s", "after scaling"),
+    ):
+        chosen = [b for b in bins if b.count >= FEW]
+        points = [b.confidence for b in chosen], [b.accuracy for b in chosen]
+        ax.plot(*points, marker=marker, color=color, markersize=4.5, label=name)
+    ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", xlabel=_CONFIDENCE)
+    ax.legend(loc="upper left")
+    return Drawing(
+        "temperature",
+        figure,
+        f"Reliability before and after temperature scaling. T = {temperature:.2f}, fitted on "
+        f"{fitted_on:,} validation images, takes the calibration error on the test images from "
+        f"{calibration_error(before):.3f} to {calibration_error(after):.3f}; the predictions are "
+        "the same.",
+        "Line plot of accuracy over confidence: a curve for the probabilities as trained, one for "
+        "those after temperature scaling, and the diagonal of perfect calibration.",
+    )

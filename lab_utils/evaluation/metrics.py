@@ -1,139 +1,190 @@
-"""The uncertainty of a proportion."""
+"""Figures of merit from logits (N, K) and targets (N,): tensors on the CPU or arrays.
+
+Without torch, so that a comparison of runs loads quickly.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import Field
+import pydantic.dataclasses
+from scipy.special import log_softmax
+from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
-from torch import Tensor, nn
+
+from lab_utils.training.history import Epoch
+
+BINS = 15  # of the calibration error
+LOWEST_VAL_ACCURACY = 0.75  # the course's
+LARGEST_GAP = 0.10  # training above validation accuracy: the lab's reading of "reasonable"
 
 
 def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion (J. Am. Stat. Assoc. 22, 1927), as fractions of 1."""
-    from scipy.stats import binomtest  # slow to load
-
     interval = binomtest(correct, total).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
 
-def summarize(logits: Tensor, targets: Tensor) -> dict[str, float]:
-    """Flat test figures from (N, K) logits and (N,) targets.
+def summarize(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
+    """The figures of the test images by their names in ``metrics.json``.
 
     Accuracy with its 95% interval, mean cross-entropy (nats), macro precision, recall and F1,
-    one-vs-rest ROC-AUC (null where a class is missing from the targets) and ECE.
+    one-vs-rest ROC-AUC (NaN where a class is missing from the targets) and calibration error.
     """
-    probabilities = logits.double().softmax(1).numpy()
-    y, classes = targets.numpy(), np.arange(logits.shape[1])
-    predicted = logits.argmax(1).numpy()
-    correct = int((predicted == y).sum())
+    y, classes = np.asarray(targets), range(logits.shape[1])
+    correct = int((_predicted(logits) == y).sum())
     low, high = wilson_interval(correct, len(y))
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        y, predicted, labels=classes, average="macro", zero_division=0
-    )
+    rows = per_class(logits, y, [""] * len(classes))
+    scores = np.exp(_log_probabilities(logits))
     complete = len(np.unique(y)) == len(classes)
-    binary = len(classes) == 2
-    scores = probabilities[:, 1] if binary else probabilities
+    if complete:
+        auc = roc_auc_score(y, scores[:, 1] if len(classes) == 2 else scores, multi_class="ovr")
     return {
         "test_images": len(y),
         "test_correct": correct,
         "test_accuracy": correct / len(y),
         "test_accuracy_low": low,
         "test_accuracy_high": high,
-        "test_loss": nn.functional.cross_entropy(logits.double(), targets).item(),
-        "macro_precision": float(precision),
-        "macro_recall": float(recall),
-        "macro_f1": float(f1),
-        "macro_auc": float(roc_auc_score(y, scores, multi_class="ovr")) if complete else np.nan,
-        "ece": reliability(logits, targets)["ece"],
+        "test_loss": cross_entropy(logits, y),
+        "macro_precision": float(np.mean([row.precision for row in rows])),
+        "macro_recall": float(np.mean([row.recall for row in rows])),
+        "macro_f1": float(np.mean([row.f1 for row in rows])),
+        "macro_auc": float(auc) if complete else np.nan,
+        "ece": calibration_error(reliability(logits, y)),
     }
 
 
-def per_class(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """For each class: name, support (samples), precision, recall (its accuracy) and F1."""
-    rows = precision_recall_fscore_support(
-        targets.numpy(), logits.argmax(1).numpy(), labels=np.arange(len(classes)), zero_division=0
-    )
-    keys = ("precision", "recall", "f1", "support")
+def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
+    """The mean of -ln of the probability of the true class, in nats."""
+    of_the_true = np.take_along_axis(_log_probabilities(logits), np.asarray(targets)[:, None], 1)
+    return float(-of_the_true.mean())
+
+
+def _predicted(logits: ArrayLike) -> np.ndarray:
+    return np.asarray(logits).argmax(1)
+
+
+def _log_probabilities(logits: ArrayLike) -> np.ndarray:
+    return log_softmax(np.asarray(logits, np.float64), axis=1)
+
+
+@pydantic.dataclasses.dataclass(frozen=True)
+class ClassScores:
+    """What a class scores, in fractions of 1; ``recall`` is the accuracy on its images."""
+
+    name: Annotated[str, Field(serialization_alias="class")]
+    precision: float
+    recall: float
+    f1: float
+    support: int  # images
+    low: float  # of the 95% interval of recall
+    high: float
+
+
+def per_class(logits: ArrayLike, targets: ArrayLike, classes: Sequence[str]) -> list[ClassScores]:
+    """The scores of each class; 0 where nothing was predicted or nothing is to be found."""
+    y, predicted = np.asarray(targets), _predicted(logits)
+    labels = np.arange(len(classes))
+    columns = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0)
+    found = np.bincount(y[y == predicted], minlength=len(classes)).tolist()
     return [
-        {"class": name} | {key: row[i].item() for key, row in zip(keys, rows, strict=True)}
-        for i, name in enumerate(classes)
+        ClassScores(name, *scores, int(n), *wilson_interval(k, max(int(n), 1)))
+        for name, *scores, n, k in zip(classes, *columns, found, strict=True)
     ]
 
 
-def confusion(logits: Tensor, targets: Tensor) -> np.ndarray:
+def confusion(logits: ArrayLike, targets: ArrayLike) -> np.ndarray:
     """(K, K) int64 counts: row = true class, column = predicted class."""
-    return confusion_matrix(
-        targets.numpy(), logits.argmax(1).numpy(), labels=np.arange(logits.shape[1])
-    )
+    labels = np.arange(logits.shape[1])
+    return confusion_matrix(np.asarray(targets), _predicted(logits), labels=labels)
 
 
-def confused_pairs(
-    counts: np.ndarray, classes: Sequence[str], top: int = 5
-) -> list[dict[str, Any]]:
-    """The ``top`` largest errors: true and predicted class, count, share of the true class."""
+@dataclass(frozen=True)
+class Confused:
+    """An error: ``count`` images of the class ``true``, a ``share`` of them, were ``predicted``."""
+
+    true: str
+    predicted: str
+    count: int
+    share: float
+
+
+def confused_pairs(counts: np.ndarray, classes: Sequence[str], top: int = 5) -> list[Confused]:
+    """The ``top`` most frequent errors in a matrix of ``confusion``."""
     errors = counts - np.diag(np.diag(counts))
     order = np.argsort(-errors, axis=None, kind="stable")[:top]
-    pairs = [np.unravel_index(flat, counts.shape) for flat in order]
     return [
-        {
-            "true": classes[i],
-            "predicted": classes[j],
-            "count": int(errors[i, j]),
-            "share": float(errors[i, j] / counts[i].sum()),
-        }
-        for i, j in pairs
+        Confused(classes[i], classes[j], int(errors[i, j]), float(errors[i, j] / counts[i].sum()))
+        for i, j in zip(*np.unravel_index(order, counts.shape), strict=True)
         if errors[i, j] > 0
     ]
 
 
-def reliability(logits: Tensor, targets: Tensor, bins: int = 15) -> dict[str, Any]:
-    """Expected calibration error with equal-width bins (Guo et al., arXiv:1706.04599), as ``ece``.
+@dataclass(frozen=True)
+class Bin:
+    """The predictions with a confidence from ``lower`` to ``upper``, and the means over them."""
 
-    ``bins`` has a row per bin: lower, upper, count, and mean confidence and accuracy (null where
-    the bin is empty).
-    """
-    confidence, predicted = logits.double().softmax(1).max(1)
-    correct = (predicted == targets).double()
-    which = (confidence * bins).long().clamp(max=bins - 1)
-    rows, ece = [], 0.0
-    for b in range(bins):
+    lower: float
+    upper: float
+    count: int
+    confidence: float | None  # None in an empty bin
+    accuracy: float | None
+
+
+def reliability(logits: ArrayLike, targets: ArrayLike) -> list[Bin]:
+    """``BINS`` bins of equal width by confidence, the probability of the predicted class."""
+    confidence = np.exp(_log_probabilities(logits)).max(1)
+    right = _predicted(logits) == np.asarray(targets)
+    which = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    rows = []
+    for b in range(BINS):
         inside = which == b
-        count = int(inside.sum())
-        row = {"lower": b / bins, "upper": (b + 1) / bins, "count": count}
-        row["confidence"] = confidence[inside].mean().item() if count else None
-        row["accuracy"] = correct[inside].mean().item() if count else None
-        if count:
-            ece += count / len(targets) * abs(row["confidence"] - row["accuracy"])
-        rows.append(row)
-    return {"ece": ece, "bins": rows}
+        means = [float(x[inside].mean()) if inside.any() else None for x in (confidence, right)]
+        rows.append(Bin(b / BINS, (b + 1) / BINS, int(inside.sum()), *means))
+    return rows
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """The expected calibration error of these bins (Guo et al., arXiv:1706.04599)."""
+    gaps = sum(b.count * abs(b.confidence - b.accuracy) for b in bins if b.count)
+    return gaps / sum(b.count for b in bins)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What a training should reach, what was ``found``, and whether it ``passed``."""
+
+    criterion: str
+    found: str
+    passed: bool | None  # None where one epoch alone leaves nothing to compare
 
 
 def success_criteria(
-    history: Sequence[dict[str, float]], train_accuracy: float, val_accuracy: float
-) -> list[dict[str, Any]]:
-    """The course's three criteria with the figures they are judged by and ``passed``.
-
-    ``passed`` is None where one epoch alone leaves nothing to compare.
+    history: Sequence[Epoch], train_accuracy: float, val_accuracy: float
+) -> list[Criterion]:
+    """Three of the course's criteria, judged for a training.
 
     ``train_accuracy`` and ``val_accuracy`` are of the same weights in evaluation mode: accuracy
     measured while training is pulled down by dropout and augmentation, and hides the gap.
     """
-    first, last = history[0]["train_loss"], history[-1]["train_loss"]
-    gap = train_accuracy - val_accuracy
+    first, last = history[0].train_loss, history[-1].train_loss
+    gap, several = train_accuracy - val_accuracy, len(history) > 1
+    lowest, largest = f"{LOWEST_VAL_ACCURACY:.0%}", f"{100 * LARGEST_GAP:.0f} points"
+    losses = f"{first:.3f} to {last:.3f}" if several else "one epoch only"
+    falls = last < first if several else None
     return [
-        {
-            "criterion": "Validation accuracy above 75%",
-            "found": f"{val_accuracy:.2%}",
-            "passed": val_accuracy > 0.75,
-        },
-        {
-            "criterion": "Training loss falls from first to last epoch",
-            "found": f"{first:.3f} to {last:.3f}" if len(history) > 1 else "one epoch only",
-            "passed": last < first if len(history) > 1 else None,
-        },
-        {
-            "criterion": "Training accuracy at most 10 points above validation",
-            "found": f"{100 * gap:+.1f} points",
-            "passed": gap <= 0.10,
-        },
+        Criterion(
+            f"Validation accuracy above {lowest}",
+            f"{val_accuracy:.2%}",
+            val_accuracy > LOWEST_VAL_ACCURACY,
+        ),
+        Criterion("Training loss falls from first to last epoch", losses, falls),
+        Criterion(
+            f"Training accuracy at most {largest} above validation",
+            f"{100 * gap:+.1f} points",
+            gap <= LARGEST_GAP,
+        ),
     ]

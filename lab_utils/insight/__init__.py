@@ -1,1 +1,1 @@
-"""Why a model answers as it does: Grad-CAM, damaged images, attacks."""
+"""Notebook 05, the last part: why a model answers as it does, and what breaks it."""

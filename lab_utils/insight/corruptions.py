@@ -1,33 +1,51 @@
-"""What is left of the accuracy when test images are damaged, by chance or on purpose.
+"""Damage by chance: noise, blur and compression of uint8 images, and what they leave right."""
 
-Images are uint8 or, for the attacks, float32 in [0, 1]: strengths are in units of the image, not of
-the normalised input. Every curve counts correct images and gives Wilson's 95% interval. The attacks
-need Captum (``attribution.captum``), the corruptions do not.
-"""
-
-from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.v2 import functional
 
 from lab_utils.data.batches import Batches
-from lab_utils.data.dataset import Split
+from lab_utils.data.dataset import Normalization, Split
 from lab_utils.evaluation.metrics import wilson_interval
 from lab_utils.model.predict import predict
 from lab_utils.setup.hardware import Machine
 
 # Strengths that go from hardly visible to plain, in the unit of each.
 NOISE = (8, 16, 32)  # standard deviation, in grey levels of 255
-
-
 BLUR = (0.5, 1.0, 2.0)  # standard deviation, in pixels
-
-
 JPEG = (75, 30, 10)  # quality, from 100 (best) down
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """An accuracy on some images with its 95% interval (Wilson's), in fractions of 1."""
+
+    images: int
+    correct: int
+    accuracy: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, right: Tensor, **others: Any) -> Self:
+        """Of ``right`` (N,), a boolean for each image; ``others`` are what a subclass adds."""
+        n, correct = len(right), int(right.sum())
+        low, high = wilson_interval(correct, n)
+        return cls(images=n, correct=correct, accuracy=correct / n, low=low, high=high, **others)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damaged(Accuracy):
+    """The accuracy on images that a corruption has damaged."""
+
+    corruption: str  # noise, blur or jpeg
+    severity: float  # in the unit of NOISE, BLUR or JPEG
 
 
 def noise(images: Tensor, sigma: float, seed: int = 0) -> Tensor:
@@ -38,18 +56,16 @@ def noise(images: Tensor, sigma: float, seed: int = 0) -> Tensor:
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
-    """uint8 ``images`` under a Gaussian of ``sigma`` pixels, cut off at 3 sigma; by torchvision."""
-    from torchvision.transforms.v2 import functional
-
+    """uint8 ``images`` under a Gaussian of ``sigma`` pixels, cut off at 3 sigma."""
     # The border is mirrored, which a kernel wider than the image does not allow.
     reach = min(-(-3 * sigma // 1), min(images.shape[-2:]) - 1)
     return functional.gaussian_blur(images, [2 * int(reach) + 1] * 2, [float(sigma)] * 2)
 
 
 def jpeg(images: Tensor, quality: int) -> Tensor:
-    """uint8 ``images`` (N, 3, H, W) after JPEG compression at ``quality`` (1 to 100); by Pillow.
+    """uint8 ``images`` (N, 3, H, W) after JPEG compression at ``quality`` (1 to 100).
 
-    torchvision's own JPEG functions are deprecated.
+    By Pillow: torchvision's own JPEG functions are deprecated.
     """
     decoded = []
     for image in images.permute(0, 2, 3, 1).numpy():
@@ -61,31 +77,18 @@ def jpeg(images: Tensor, quality: int) -> Tensor:
 
 
 def corruption_curve(
-    network: nn.Module,
-    split: Split,
-    mean: Sequence[float],
-    std: Sequence[float],
-    machine: Machine,
-) -> list[dict[str, Any]]:
+    network: nn.Module, split: Split, normalization: Normalization, machine: Machine
+) -> list[Damaged]:
     """Accuracy on ``split`` (on the CPU) under each corruption, after Hendrycks (arXiv:1903.12261).
 
-    Rows: ``corruption`` (noise, blur, jpeg), ``severity`` in the unit of the constants above, and
-    ``images``, ``correct``, ``accuracy``, ``low``, ``high``.
+    Images are damaged first and normalised then, as a camera's would be.
     """
     rows = []
     for function, strengths in ((noise, NOISE), (blur, BLUR), (jpeg, JPEG)):
         for strength in strengths:
             damaged = Split(function(split.images, strength), split.targets)
-            batches = Batches(damaged, 250, mean, std, machine.device)
+            batches = Batches(damaged, 250, normalization, machine.device)
             logits, targets = predict(network, batches, machine)
-            row = {"corruption": function.__name__, "severity": strength}
-            rows.append(row | counted(logits.argmax(1) == targets))
+            right = logits.argmax(1) == targets
+            rows.append(Damaged.of(right, corruption=function.__name__, severity=strength))
     return rows
-
-
-def counted(right: Tensor) -> dict[str, Any]:
-    """``images``, ``correct``, ``accuracy`` and its interval ``low`` to ``high``; (N,) booleans."""
-    correct, images = int(right.sum()), len(right)
-    low, high = wilson_interval(correct, images)
-    accuracy = correct / images
-    return {"images": images, "correct": correct, "accuracy": accuracy, "low": low, "high": high}

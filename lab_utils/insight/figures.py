@@ -1,23 +1,25 @@
-"""The figures of notebook 05 about why: where the model looks, what breaks it, how sure it is."""
+"""The figures of notebook 05 about why: where the model looks, and what breaks it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 import numpy as np
+from torch import Tensor
 
 from lab_utils.core.drawing import (
     BLUE,
     GRAY,
-    HALF,
     ORANGE,
+    Drawing,
     ImageGrid,
-    LabFigure,
     guessing_line,
     new_figure,
     styled,
 )
 from lab_utils.evaluation.figures import short
+from lab_utils.insight.attacks import STRONG, Attacked
+from lab_utils.insight.corruptions import Accuracy, Damaged
+from lab_utils.insight.gradcam import Look
 
 _PANELS = {  # corruption: title, unit
     "noise": ("Gaussian noise", "deviation (grey levels)"),
@@ -27,120 +29,112 @@ _PANELS = {  # corruption: title, unit
 
 
 @styled
-def grad_cam(images: np.ndarray, looks: Sequence[Any], names: Sequence[Sequence[str]]) -> LabFigure:
+def grad_cam(
+    images: Tensor,
+    looks: Sequence[Look],
+    names: Sequence[Sequence[str]],
+    middle: float | None = None,
+) -> Drawing:
     """Two images a row: each, its heat for two classes, and the maps that add most to the first.
 
-    ``images`` (N, H, W, 3) uint8; ``looks`` two of ``attribution.Look`` for these images; ``names``
-    the classes of each image: the true one and those of both looks. Every map has its own scale.
+    ``images`` (N, 3, H, W) uint8; ``looks`` two for these images; ``names`` the classes of each
+    image: the true one and those of both looks; ``middle`` what ``share_in_the_middle`` gives for
+    the predicted classes of many images.
     """
-    wide, side = 3 + looks[0].maps.shape[1], min(2, len(images))
-    rows = -(-len(images) // side)
-    grid = ImageGrid(rows, wide * side, size=0.7, lines=2)
-    gray = images.mean(3)
-    for i, image in enumerate(images):
+    first, images = looks[0], images.permute(0, 2, 3, 1).numpy()
+    wide, side = 3 + first.maps.shape[1], min(2, len(images))
+    grid = ImageGrid(-(-len(images) // side), wide * side, size=0.7, lines=2)
+    for i, (image, gray) in enumerate(zip(images, images.mean(3), strict=True)):
         places = iter([(i // side, i % side * wide + column) for column in range(wide)])
         grid.show(next(places), image, short(names[0][i], 10))
         for look, name in zip(looks, names[1:], strict=True):
             place = next(places)
             title = f"heat:\n{short(name[i], 10)}"
-            grid.show(place, gray[i], title, cmap="gray", vmin=0, vmax=255)
-            heat = {"cmap": "inferno", "vmin": 0, "vmax": 1, "alpha": 0.6}
-            grid.show(place, np.asarray(look.heat[i]), **heat)
-        for channel, number in zip(looks[0].maps[i], looks[0].channels[i].tolist(), strict=True):
-            grid.show(next(places), np.asarray(channel), f"map {number}", cmap="gray")
-    return grid.figure
+            grid.show(place, gray, title, cmap="gray", vmin=0, vmax=255)
+            grid.show(place, look.heat[i].numpy(), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
+        for channel in first.maps[i].numpy():  # each with a scale of its own
+            grid.show(next(places), channel, f"map adds\n{channel.sum():.2g}", cmap="gray")
+    cells = "x".join(map(str, first.maps.shape[-2:]))
+    in_the_middle = "" if middle is None else f" In all, {middle:.0%} of the heat on test images "
+    if in_the_middle:
+        in_the_middle += "at equal distances lies in the central quarter of the area."
+    return Drawing(
+        "grad_cam",
+        grid.figure,
+        f"Grad-CAM on maps of {cells} cells: the image with its true class, the heat of the "
+        "predicted class and of a rival, and the three maps that add most to the logit of the "
+        f"predicted class, with what each adds.{in_the_middle}",
+        f"Rows for {len(images)} images, two in each: the image, the same in gray under two heat "
+        "maps, and three feature maps in gray, bright where they speak for the class.",
+    )
 
 
 @styled
-def corruptions(rows: Sequence[Mapping[str, Any]], clean: Mapping[str, Any]) -> LabFigure:
-    """A panel per corruption: accuracy with its interval over strength; dashed: undamaged images.
-
-    ``rows`` are those of ``robustness.corruption_curve``, ``clean`` one without damage.
-    """
-    kinds = list(dict.fromkeys(row["corruption"] for row in rows))
+def corruptions(rows: Sequence[Damaged], clean: Accuracy) -> Drawing:
+    """A panel per corruption: accuracy over strength, with intervals; dashed: ``clean`` images."""
+    kinds = list(dict.fromkeys(row.corruption for row in rows))
     figure, axes = new_figure(4.7, 2.7, 1, len(kinds), sharey=True, squeeze=False)
     for ax, kind in zip(axes[0], kinds, strict=True):
-        chosen = [row for row in rows if row["corruption"] == kind]
+        chosen = [row for row in rows if row.corruption == kind]
         title, unit = _PANELS[kind]
-        line = ax.axhline(100 * clean["accuracy"], color=GRAY, linestyle="--", linewidth=1.2)
-        ax.axhspan(100 * clean["low"], 100 * clean["high"], color=GRAY, alpha=0.15, linewidth=0)
+        line = ax.axhline(100 * clean.accuracy, color=GRAY, linestyle="--", linewidth=1.2)
+        ax.axhspan(100 * clean.low, 100 * clean.high, color=GRAY, alpha=0.15, linewidth=0)
         places = range(len(chosen))
-        curve = _with_interval(ax, places, chosen, BLUE, "o")
-        ax.set_xticks(places, [f"{row['severity']:g}" for row in chosen])
+        curve = _with_interval(ax, places, chosen, color=BLUE, marker="o")
+        ax.set_xticks(places, [f"{row.severity:g}" for row in chosen])
         ax.set_xlim(-0.4, len(chosen) - 0.6)
         ax.set(title=title, xlabel=unit.replace(" (", "\n("), ylim=(0, 100))
     axes[0, 0].set_ylabel("accuracy (%)")
-    figure.legend(
-        [curve, line], ["damaged", "undamaged"], loc="outside upper right", ncols=2
-    )  # both with their 95% intervals
-    return figure
+    texts = ["damaged", "undamaged"]  # both with their 95% intervals
+    figure.legend([curve, line], texts, loc="outside upper right", ncols=2)
+    hardest = min(rows, key=lambda row: row.accuracy)
+    mean = np.mean([row.accuracy for row in rows])
+    return Drawing(
+        "corruptions",
+        figure,
+        f"Accuracy on {clean.images} damaged test images with 95% intervals; undamaged it is "
+        f"{clean.accuracy:.1%}, on average over the {len(rows)} kinds and strengths {mean:.1%}, "
+        f"and lowest under {hardest.corruption} of strength {hardest.severity:g} "
+        f"({hardest.accuracy:.1%}).",
+        "Line plots of accuracy over the strength of noise, blur and JPEG compression, each with a "
+        "dashed line at the accuracy on undamaged images.",
+    )
 
 
 @styled
-def attacks(rows: Sequence[Mapping[str, Any]], guessing: float) -> LabFigure:
+def attacks(rows: Sequence[Attacked], guessing: float) -> Drawing:
     """Accuracy with its interval over the largest change of a pixel, a curve per attack.
 
-    ``rows`` are those of ``robustness.attack_curve``, ``guessing`` what chance alone would score.
+    ``guessing`` is what chance alone would score, as a fraction of 1.
     """
     figure, ax = new_figure(3.3, 2.7)
-    for (name, color, marker), shift in zip(
-        (("FGSM", BLUE, "o"), ("PGD", ORANGE, "s")), (-0.05, 0.05), strict=True
-    ):
-        chosen = [row for row in rows if row["attack"] == name]
-        places = [row["epsilon"] + (shift if row["epsilon"] else 0) for row in chosen]
-        _with_interval(ax, places, chosen, color, marker, name)
+    looks = ("FGSM", BLUE, "o", -0.05), ("PGD", ORANGE, "s", 0.05)
+    for name, color, marker, shift in looks:
+        chosen = [row for row in rows if row.attack == name]
+        places = [row.epsilon + (shift if row.epsilon else 0) for row in chosen]
+        _with_interval(ax, places, chosen, color=color, marker=marker, label=name)
     guessing_line(ax, 100 * guessing, "guessing")
-    ax.set_xticks([row["epsilon"] for row in chosen])
-    ax.set(ylim=(0, 100), ylabel="accuracy (%)")
+    ax.set_xticks([row.epsilon for row in chosen])
+    ax.set(ylim=(0, 100), ylabel="accuracy (%)", xlabel="largest change (grey levels of 255)")
     ax.set_xlim(-0.3, 1.4 * places[-1])  # the label of guessing stands right of the last point
-    ax.set_xlabel("largest change (grey levels of 255)")
     ax.legend(loc="upper right")
-    return figure
-
-
-@styled
-def temperature(
-    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], few: int = 20
-) -> LabFigure:
-    """Accuracy over confidence before and after scaling, from the bins of both.
-
-    ``before`` and ``after`` are bins of ``evaluation.reliability``; those with fewer than ``few``
-    images are left out.
-    """
-    figure, ax = new_figure(*HALF)
-    ax.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2, label="perfect")
-    for bins, color, marker, name in (
-        (before, BLUE, "o", "as trained"),
-        (after, ORANGE, "s", "after scaling"),
-    ):
-        chosen = [row for row in bins if row["count"] >= few]
-        points = [[row[key] for row in chosen] for key in ("confidence", "accuracy")]
-        ax.plot(*points, marker=marker, color=color, markersize=4.5, label=name)
-    ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    ax.set_xlabel("confidence (probability of the predicted class)")
-    ax.legend(loc="upper left")
-    return figure
+    strong = {row.attack: row.accuracy for row in rows if row.epsilon == STRONG}
+    return Drawing(
+        "attacks",
+        figure,
+        f"Accuracy on {rows[0].images} test images under attack, with 95% intervals. A change of "
+        f"at most {STRONG} grey levels takes it from {rows[0].accuracy:.1%} to "
+        f"{strong['FGSM']:.1%} (FGSM) and {strong['PGD']:.1%} (PGD).",
+        f"Line plot of accuracy over the largest change of a pixel, up to {rows[-1].epsilon} grey "
+        "levels: one falling curve for FGSM, one for PGD, and a dotted line at guessing.",
+    )
 
 
 def _with_interval(
-    ax: Axes,
-    places: Sequence[float],
-    rows: Sequence[Mapping[str, Any]],
-    color: str,
-    marker: str,
-    label: str | None = None,
+    ax: Axes, places: Sequence[float], rows: Sequence[Accuracy], **options: object
 ) -> object:
-    accuracy, low, high = (
-        np.array([100 * row[key] for row in rows]) for key in ("accuracy", "low", "high")
+    middle, *ends = (
+        np.array([100 * getattr(row, name) for row in rows]) for name in ("accuracy", "low", "high")
     )
-    return ax.errorbar(
-        list(places),
-        accuracy,
-        yerr=np.abs([low - accuracy, high - accuracy]),
-        fmt=f"{marker}-",
-        color=color,
-        markersize=4.5,
-        elinewidth=1,
-        capsize=2,
-        label=label,
-    )
+    look = {"markersize": 4.5, "elinewidth": 1, "capsize": 2}
+    return ax.errorbar(list(places), middle, yerr=np.abs(ends - middle), **look, **options)

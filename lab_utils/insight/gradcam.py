@@ -1,65 +1,49 @@
-"""Where a network looks: Grad-CAM, and the feature maps that it is made of.
-
-Captum computes it; it is an optional extra of the lab, imported only when it is used.
-"""
+"""Where a network looks: Grad-CAM, and the feature maps that it is made of."""
 
 from dataclasses import dataclass
-from importlib import import_module
-from types import ModuleType
 import warnings
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from lab_utils import LabError
 
-
-def captum(part: str) -> ModuleType:
-    """``captum.<part>``; LabError that names the extra where Captum is not installed."""
-    try:
-        with warnings.catch_warnings():
-            # Captum loads tqdm's notebook bar, which complains where ipywidgets is missing.
-            warnings.simplefilter("ignore")
-            return import_module(f"captum.{part}")
-    except ImportError:
-        raise LabError(
-            'This needs Captum, which is not installed: `pip install -e ".[insight]"` adds it.'
-        ) from None
+with warnings.catch_warnings(action="ignore"):  # tqdm's, in a notebook without ipywidgets
+    from captum.attr import LayerGradCam
 
 
 @torch.no_grad()
-def last_feature_layer(model: nn.Module, inputs: Tensor) -> tuple[str, nn.Module]:
-    """Name and module whose output is the last feature map, as Grad-CAM wants it.
+def last_feature_layer(model: nn.Module, inputs: Tensor) -> nn.Module:
+    """The module of ``model`` whose output is the last feature map, as Grad-CAM wants it.
 
     That is the last module to finish whose output is as high and wide as the last convolution's:
     norm, activation and sum with a shortcut count, the pooling after them does not. ``inputs`` is
     (B, 3, H, W). Raises LabError for a model without a convolution.
     """
-    finished: list[tuple[str, nn.Module, torch.Size]] = []
+    finished: list[tuple[nn.Module, torch.Size]] = []
 
-    def note(name: str):
-        def hook(module: nn.Module, _: object, output: object) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4:
-                finished.append((name, module, output.shape[2:]))
+    def note(module: nn.Module, _: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4:
+            finished.append((module, output.shape[2:]))
 
-        return hook
-
-    hooks = [m.register_forward_hook(note(name)) for name, m in model.named_modules() if name]
+    hook = register_module_forward_hook(note)
     try:
         model(inputs[:1])
     finally:
-        for hook in hooks:
-            hook.remove()
-    sizes = [size for _, module, size in finished if isinstance(module, nn.Conv2d)]
+        hook.remove()
+    sizes = [size for module, size in finished if isinstance(module, nn.Conv2d)]
     if not sizes:
         raise LabError("Grad-CAM needs a network with an nn.Conv2d in it; this one has none.")
-    name, module, _ = next(found for found in reversed(finished) if found[2] == sizes[-1])
-    return name, module
+    return next(module for module, size in reversed(finished) if size == sizes[-1])
 
 
 @dataclass(frozen=True)
 class Look:
-    """Where a network saw a class in B images, on the CPU."""
+    """Where a network saw a class in B images, on the CPU.
+
+    The sum of a map is about what it adds to the logit of the class.
+    """
 
     heat: Tensor  # (B, H, W), from 0 to 1 within each image; 0 where nothing speaks for the class
     maps: Tensor  # (B, M, h, w): the maps that add most to the logit, times their weights
@@ -69,13 +53,11 @@ class Look:
 def grad_cam(model: nn.Module, inputs: Tensor, classes: Tensor, count: int = 3) -> Look:
     """Grad-CAM (arXiv:1610.02391) of the logits of ``classes`` (B,) on the last feature maps.
 
-    Each map is weighted by the mean gradient of the logit over its cells; heat is what their sum
-    has above zero. ``model`` is in evaluation mode, ``inputs`` is (B, 3, H, W), normalised;
-    ``count`` is how many maps are returned.
-    Raises LabError where Captum is missing and for a model without a convolution.
+    Each map is weighted by the mean gradient of the logit over its cells; heat is the part of their
+    sum above zero. ``model`` is in evaluation mode, ``inputs`` is (B, 3, H, W), normalised;
+    ``count`` is how many maps are returned. Raises LabError for a model without a convolution.
     """
-    _, layer = last_feature_layer(model, inputs)
-    method = captum("attr").LayerGradCam(model, layer)
+    method = LayerGradCam(model, last_feature_layer(model, inputs))
     weighted = torch.cat(
         [
             method.attribute(x, target=k, attr_dim_summation=False).detach().cpu().float()

@@ -1,26 +1,31 @@
 """What the lab promises of its test figures, against scikit-learn and examples done by hand."""
 
-from io import BytesIO
+import json
 
 import numpy as np
 import pytest
 import sklearn.metrics
 import torch
 from torch import nn
+from toy import CPU, HALF
 
+from lab_utils.core.files import write_json
 from lab_utils.data.batches import Batches
 from lab_utils.data.dataset import Split
-from lab_utils.evaluation import figures, metrics
-from lab_utils.model import predict
-from lab_utils.setup.hardware import Machine
-
-CPU = Machine(torch.device("cpu"), "", torch.float32, "")
+from lab_utils.evaluation import metrics
+from lab_utils.model.predict import accuracy, predict
+from lab_utils.training.history import Epoch
 
 
 def answers(predicted, classes=None):
     """Logits whose largest is the predicted class."""
     predicted = torch.as_tensor(predicted)
     return 5 * nn.functional.one_hot(predicted, classes or -1).float()
+
+
+def epoch(train_loss):
+    """An epoch of a history with this training loss."""
+    return Epoch(1, train_loss, 0.5, 1.0, 0.5, 0.1, 1.0, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -43,27 +48,27 @@ def split():
 def test_accuracy_counts_every_sample_once_whatever_the_batch_size(split, batch_size):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
-    batches = Batches(split, batch_size, (0.5,) * 3, (0.25,) * 3)
-    logits, targets = predict.predict(model, batches, CPU)
+    batches = Batches(split, batch_size, HALF)
+    logits, targets = predict(model, batches, CPU)
     inputs = (split.images.float() / 255 - 0.5) / 0.25
     right = sum(model(x[None]).argmax().item() == y for x, y in zip(inputs, targets, strict=True))
     assert logits.shape == (103, 5)
     assert targets.equal(split.targets)
-    assert predict.accuracy(logits, targets) == right / 103
+    assert accuracy(logits, targets) == right / 103
 
 
 def test_a_small_last_batch_weighs_no_more_than_its_samples():
     logits, targets = answers([0, 0, 0, 1, 1], 2), torch.zeros(5, dtype=torch.int64)
     of_batches = [(x.argmax(1) == 0).double().mean().item() for x in logits.split(3)]
     assert sum(of_batches) / 2 == 0.5
-    assert predict.accuracy(logits, targets) == 3 / 5
+    assert accuracy(logits, targets) == 3 / 5
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_predicting_runs_in_evaluation_mode_and_puts_the_model_back(split, training):
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(192, 5)).train(training)
-    batches = Batches(split, 50, (0.5,) * 3, (0.25,) * 3)
-    first, second = (predict.predict(model, batches, CPU)[0] for _ in range(2))
+    batches = Batches(split, 50, HALF)
+    first, second = (predict(model, batches, CPU)[0] for _ in range(2))
     assert first.equal(second)
     assert first.dtype == torch.float32
     assert model.training is training
@@ -117,9 +122,10 @@ def test_a_class_without_samples_has_no_auc_and_spoils_nothing_else():
     assert np.isnan(found.pop("macro_auc"))
     assert all(np.isfinite(value) for value in found.values())
     missing = metrics.per_class(logits, targets, ["a", "b", "c"])[2]
-    assert missing == {"class": "c", "precision": 0, "recall": 0, "f1": 0, "support": 0}
+    assert (missing.name, missing.support) == ("c", 0)
+    assert (missing.precision, missing.recall, missing.f1) == (0, 0, 0)
     assert metrics.confused_pairs(metrics.confusion(logits, targets), "abc") == [
-        {"true": "b", "predicted": "c", "count": 1, "share": pytest.approx(1 / 3)}
+        metrics.Confused("b", "c", 1, pytest.approx(1 / 3))
     ]
 
 
@@ -134,11 +140,27 @@ def test_the_figures_of_a_class_are_those_done_by_hand():
         torch.tensor([0] * 5 + [1] * 5),
         ["cat", "dog"],
     )
-    assert cat == {
-        "class": "cat", "precision": 3 / 4, "recall": 3 / 5, "f1": pytest.approx(2 / 3),
-        "support": 5,
-    }  # fmt: skip
-    assert (dog["precision"], dog["recall"]) == (pytest.approx(4 / 6), 4 / 5)
+    assert (cat.name, cat.support) == ("cat", 5)
+    assert (cat.precision, cat.recall, cat.f1) == (3 / 4, 3 / 5, pytest.approx(2 / 3))
+    assert (cat.low, cat.high) == metrics.wilson_interval(3, 5)
+    assert (dog.precision, dog.recall) == (pytest.approx(4 / 6), 4 / 5)
+
+
+def test_the_rows_are_written_with_the_names_that_the_report_reads(tmp_path):
+    logits, targets = answers([0, 0, 1], 2), torch.tensor([0, 1, 1])
+    rows = metrics.per_class(logits, targets, ["cat", "dog"])
+    pairs = metrics.confused_pairs(metrics.confusion(logits, targets), ["cat", "dog"])
+    history = [epoch(1.5), epoch(0.7)]
+    bins, criteria = metrics.reliability(logits, targets), metrics.success_criteria(history, 1, 1)
+    record = {"per_class": rows, "confused_pairs": pairs, "reliability": bins, "criteria": criteria}
+    write_json(tmp_path / "a.json", record)
+    stored = json.loads((tmp_path / "a.json").read_text())
+    assert {key: set(found[0]) for key, found in stored.items()} == {
+        "per_class": {"class", "precision", "recall", "f1", "support", "low", "high"},
+        "confused_pairs": {"true", "predicted", "count", "share"},
+        "reliability": {"lower", "upper", "count", "confidence", "accuracy"},
+        "criteria": {"criterion", "found", "passed"},
+    }
 
 
 def test_a_row_of_the_confusion_matrix_is_a_true_class():
@@ -149,36 +171,37 @@ def test_a_row_of_the_confusion_matrix_is_a_true_class():
 def test_the_most_confused_pairs_come_first_and_only_errors_count():
     counts = np.array([[90, 7, 3], [7, 92, 1], [0, 0, 50]])
     pairs = metrics.confused_pairs(counts, ["a", "b", "c"], top=3)
-    assert [(p["true"], p["predicted"], p["count"]) for p in pairs] == [
+    assert [(p.true, p.predicted, p.count) for p in pairs] == [
         ("a", "b", 7),
         ("b", "a", 7),
         ("a", "c", 3),
     ]
-    assert pairs[0]["share"] == 0.07
+    assert pairs[0].share == 0.07
     assert len(metrics.confused_pairs(counts, ["a", "b", "c"], top=9)) == 4
     assert metrics.confused_pairs(np.diag([5, 5]), ["a", "b"]) == []
 
 
 def test_the_calibration_error_is_the_one_done_by_hand():
     logits = torch.tensor([[0.8, 0.2]] * 4 + [[0.6, 0.4]] * 2).log()
-    found = metrics.reliability(logits, torch.tensor([0, 0, 0, 1, 0, 0]))
-    assert found["ece"] == pytest.approx(4 / 6 * 0.05 + 2 / 6 * 0.4)
-    filled = [row for row in found["bins"] if row["count"]]
-    assert [(row["count"], row["accuracy"]) for row in filled] == [(2, 1.0), (4, 0.75)]
+    bins = metrics.reliability(logits, torch.tensor([0, 0, 0, 1, 0, 0]))
+    assert metrics.calibration_error(bins) == pytest.approx(4 / 6 * 0.05 + 2 / 6 * 0.4)
+    assert [(b.count, b.accuracy) for b in bins if b.count] == [(2, 1.0), (4, 0.75)]
 
 
 def test_every_sample_is_in_the_bin_of_its_confidence(scored):
     logits, targets = scored
     certain = torch.cat([logits, 1e4 * answers([0, 1], 5)])  # a confidence of exactly 1
-    bins = metrics.reliability(certain, torch.cat([targets, torch.tensor([0, 1])]))["bins"]
-    assert sum(row["count"] for row in bins) == 1005
-    assert all(row["lower"] <= row["confidence"] <= row["upper"] for row in bins if row["count"])
-    assert [row["lower"] for row in bins[1:]] == [row["upper"] for row in bins[:-1]]
+    bins = metrics.reliability(certain, torch.cat([targets, torch.tensor([0, 1])]))
+    assert len(bins) == 15
+    assert sum(b.count for b in bins) == 1005
+    assert all(b.lower <= b.confidence <= b.upper for b in bins if b.count)
+    assert [b.lower for b in bins[1:]] == [b.upper for b in bins[:-1]]
 
 
 def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
     logits = torch.tensor([[0.75, 0.25]] * 4).log()
-    assert metrics.reliability(logits, torch.tensor([0, 0, 0, 1]))["ece"] < 1e-7
+    bins = metrics.reliability(logits, torch.tensor([0, 0, 0, 1]))
+    assert metrics.calibration_error(bins) < 1e-7
 
 
 @pytest.mark.parametrize(
@@ -187,28 +210,10 @@ def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
         ((1.5, 0.7), 0.84, 0.80, [True, True, True]),
         ((1.5, 1.6), 0.95, 0.74, [False, False, False]),
         ((1.5,), 0.76, 0.76, [True, None, True]),
+        ((1.5, 0.7), 0.91, 0.80, [True, True, False]),
     ],
 )
 def test_the_success_criteria_follow_from_the_numbers(losses, train, val, passed):
-    history = [{"train_loss": loss} for loss in losses]
-    rows = metrics.success_criteria(history, train, val)
-    assert [row["passed"] for row in rows] == passed
-    assert rows[0]["found"] == f"{val:.2%}"
-
-
-@pytest.mark.parametrize("classes", [2, 30])
-def test_the_figures_draw_any_number_of_classes(classes):
-    generator = torch.Generator().manual_seed(0)
-    targets = torch.randint(classes, (200,), generator=generator)
-    logits = answers((targets + (torch.arange(200) % 3 == 0)) % classes, classes)
-    names = [f"a class with a long name {i}" for i in range(classes)]
-    rows = metrics.per_class(logits, targets, names)
-    drawn = [
-        figures.confusion_matrix(metrics.confusion(logits, targets), names),
-        figures.per_class(rows, [(0.0, 1.0)] * classes, 0.7),
-        figures.reliability(metrics.reliability(logits, targets)["bins"]),
-        figures.predictions(np.zeros((2, 9, 9, 3), np.uint8), names[:2], names[:1] * 2, [1, 0.5]),
-        figures.predictions(np.zeros((0, 9, 9, 3), np.uint8), [], [], []),
-    ]  # fmt: skip
-    for figure in drawn:
-        figure.savefig(BytesIO(), dpi=30)
+    rows = metrics.success_criteria([epoch(loss) for loss in losses], train, val)
+    assert [row.passed for row in rows] == passed
+    assert rows[0].found == f"{val:.2%}"
