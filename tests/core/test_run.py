@@ -1,5 +1,6 @@
 """The run folder: whole files or none, steps in order, settings and data that belong together."""
 
+import html.parser
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from lab_utils import LabError
+from lab_utils.core.drawing import Drawing, new_figure
 from lab_utils.core.files import write_atomic, write_json
 from lab_utils.core.params import load_settings
 from lab_utils.core.run import Run, open_run
@@ -43,7 +45,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path):
 def test_kill_9_during_writes_leaves_a_whole_file(tmp_path):
     path = tmp_path / "a.json"
     code = (
-        "from pathlib import Path; from lab_utils.files import write_json\n"
+        "from pathlib import Path; from lab_utils.core.files import write_json\n"
         f"path = Path({str(path)!r})\n"
         "n = 0\n"
         "while True:\n"
@@ -106,7 +108,7 @@ def test_a_missing_predecessor_is_named(runs):
 def test_a_step_is_done_only_after_finish(run):
     run.begin("01_setup")
     assert not run.done("01_setup")
-    run.finish("01_setup")
+    run.finish()
     assert run.done("01_setup")
     entry = run.manifest["01_setup"]
     assert entry["seed"] == 42
@@ -118,7 +120,7 @@ def test_a_step_is_done_only_after_finish(run):
 def test_training_again_voids_what_was_computed_from_the_old_weights(run):
     for step in ("01_setup", "04_training", "05_evaluation", "06_deployment"):
         run.begin(step)
-        run.finish(step)
+        run.finish()
     run.begin("04_training")
     assert run.done("01_setup")
     assert not run.done("05_evaluation")
@@ -127,10 +129,10 @@ def test_training_again_voids_what_was_computed_from_the_old_weights(run):
 
 def test_steps_of_one_run_must_use_the_same_data(run):
     run.begin("02_data")
-    run.use_data("02_data", "shapes", "aaaa")
+    run.use_data("shapes", "aaaa")
     run.begin("04_training")
     with pytest.raises(LabError, match=r"02_data .* other data"):
-        run.use_data("04_training", "cifar10", "bbbb")
+        run.use_data("cifar10", "bbbb")
 
 
 def test_damaged_settings_are_named_with_the_mend(run):
@@ -158,26 +160,27 @@ def test_a_step_that_is_run_again_on_purpose_starts_afresh(run):
         assert last.exists() is not fresh
     run.begin("04_training")
     last.write_bytes(b"finished")
-    run.finish("04_training")
+    run.finish()
     run.forget(["04_training"])
     assert not last.exists()
 
 
 def test_a_stopped_step_goes_on_with_its_own_data_only(run):
     run.begin("04_training")
-    run.use_data("04_training", "shapes", "aaaa")
+    run.use_data("shapes", "aaaa")
     run.begin("04_training")  # killed, and begun again
     with pytest.raises(LabError, match="used other data"):
-        run.use_data("04_training", "cifar10", "bbbb")
+        run.use_data("cifar10", "bbbb")
 
 
 def test_finishing_twice_is_harmless_and_counts_earlier_sessions(run):
     run.begin("04_training")
-    first = run.finish("04_training", earlier_seconds=100)
-    assert run.finish("04_training") == first
+    first = run.finish(earlier_seconds=100)
+    assert run.finish() == first
     assert run.manifest["04_training"]["seconds"] >= 100
+    Run.load(run.name).forget(["04_training"])
     with pytest.raises(LabError, match="begun anew"):
-        run.finish("05_evaluation")
+        run.finish()
 
 
 @pytest.mark.parametrize("content", ["[]", "{", "\x00"])
@@ -185,3 +188,70 @@ def test_a_damaged_manifest_is_named(run, content):
     run.file("manifest.json").write_text(content)
     with pytest.raises(LabError, match=r"manifest\.json"):
         run.done("01_setup")
+
+
+def test_what_a_step_recorded_is_its_json_file_when_it_ends(run):
+    run.begin("03_model")
+    run.record(parameters=np.int64(3), layers=[(1, 2)])
+    run.record(parameters=4, loss=float("nan"))
+    assert not run.file("model.json").exists()
+    run.finish()
+    assert run.read_json("model.json") == {"parameters": 4, "layers": [[1, 2]], "loss": None}
+    run.begin("03_model")
+    run.finish()
+    assert run.read_json("model.json") == {}  # of this time alone
+
+
+def test_the_plain_results_of_the_evaluation_are_metrics(run):
+    run.begin("04_training")
+    run.finish()
+    run.begin("05_evaluation")
+    run.record(test_accuracy=np.float64(0.5), images=np.int64(7), tta="none", gap=None)
+    run.record(per_class=[{"class": "cat"}], confusion=np.eye(2, dtype=int))
+    run.finish()
+    metrics = {"test_accuracy": 0.5, "images": 7, "tta": "none", "gap": None}
+    assert run.read_json("metrics.json") == metrics
+    parts = {"per_class": [{"class": "cat"}], "confusion": [[1, 0], [0, 1]]}
+    assert run.read_json("evaluation.json") == parts
+
+
+def test_a_figure_is_saved_and_shown_with_its_texts(run, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    figure, ax = new_figure(2, 1)
+    ax.plot([1, 2])
+    drawing = Drawing("loss_curves", figure, 'It falls by 3 < 4 & "more".', 'A "curve" <falls>.')
+    run.begin("04_training")
+    run.show(drawing)
+    entry = {"step": "04_training", "file": "figures/loss_curves.svg"}
+    texts = {"caption": drawing.caption, "alt": drawing.alt}
+    assert run.read_json("figures.json") == {"loss_curves": entry | texts}
+    first = run.file("figures/loss_curves.svg").read_bytes()
+    run.show(drawing)
+    assert run.file("figures/loss_curves.svg").read_bytes() == first
+    assert shown == [drawing, drawing]
+    page = html.parser.HTMLParser()
+    found = {}
+    page.handle_starttag = lambda tag, attributes: found.setdefault(tag, dict(attributes))
+    page.feed(drawing._repr_html_())
+    assert found["img"]["alt"] == drawing.alt
+    assert {"figure", "figcaption"} <= set(found)
+    assert found["img"]["src"].startswith("data:image/png;base64,")
+
+
+def test_opening_a_run_prepares_the_process_before_torch_is_loaded(runs):
+    code = (
+        "import os, sys; from lab_utils.core.run import open_run\n"
+        "assert 'OMP_WAIT_POLICY' not in os.environ\n"  # an import does nothing
+        "open_run('01_setup', 'smoke')\n"
+        "assert 'torch' not in sys.modules\n"
+        "print(os.environ['OMP_WAIT_POLICY'])\n"
+    )
+    for given, expected in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
+        if given:
+            code = code.replace("assert 'OMP_WAIT_POLICY' not in os.environ\n", "")
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+        )
+        assert done.stdout.strip() == expected, done.stderr

@@ -20,7 +20,7 @@ def _no_outside_settings(monkeypatch):
     monkeypatch.delenv("LAB_SET", raising=False)
 
 
-@pytest.mark.parametrize("experiment", load_params()["experiments"])
+@pytest.mark.parametrize("experiment", load_params().experiments)
 def test_every_experiment_of_params_yaml_is_valid(experiment):
     assert load_settings(experiment).experiment == experiment
 

@@ -89,7 +89,7 @@ def test_on_a_gpu_its_kernels_count_and_its_waiting_is_named():
 
 def test_the_backward_pass_costs_twice_the_forward_but_for_the_first_layers_input():
     model = simplecnn.SimpleCNN()
-    first = summary.layer_table(model)[0]["flops"]
+    first = summary.layer_table(model)[0].flops
     assert profiling.training_flops(model) == 3 * summary.count_flops(model) - first
 
 
@@ -107,10 +107,35 @@ def test_frozen_filters_and_groups_are_counted_by_hand():
 
 
 def test_the_figures_show_every_kind_and_every_change():
-    course, lab = {"pooling": 3.0, "loss": 1.0}, {"pooling": 1.5, "loss": 0.5}
-    ax = figures.step_time(course, lab).axes[0]
-    assert [bar.get_width() for bar in ax.patches] == [3.0, 1.0, 1.5, 0.5]
+    shares = {"pooling": 0.75, "loss": 0.25}
+    course, lab = (profiling.StepProfile(s, 16, shares, 10.0, 20.0) for s in (0.004, 0.002))
+    drawing = figures.step_time(course, lab)
+    ax = drawing.figure.axes[0]
+    assert "4.0 ms the course's way" in drawing.caption and "2.0 times as long" in drawing.caption
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([3.0, 1.0, 1.5, 0.5])
     assert [text.get_text() for text in ax.get_yticklabels()] == ["pooling", "loss"]
     rows = [{"what": "course", "ours": 500.0}, {"what": "whole batches", "ours": 250.0}]
-    ax = figures.changes(rows).axes[0]
+    machine = {"cpu": "a CPU", "cores": 2, "gpu": None}
+    ax = figures.changes({"rows": rows, "machine": machine}).figure.axes[0]
     assert [text.get_text() for text in ax.texts] == ["500 s", "250 s, 2.0 times as fast"]
+
+
+def test_a_profiled_step_is_the_one_that_is_trained_with_all_that_the_recipe_adds(
+    settings, dataset, monkeypatch
+):
+    """MixUp, accumulation, clipping and the average are in it, or it would flatter the recipe."""
+    recipe = {"mixup": 0.5, "accumulate": 2, "clip_norm": 1.0, "ema_decay": 0.9, "batch_size": 8}
+    made = []
+
+    class Seen(profiling.Training):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr(profiling, "Training", Seen)
+    settings = settings.model_copy(update=recipe)
+    found = profiling.lab_step(settings, dataset, hardware.choose(settings))
+    (training,) = made
+    assert found.images == 16  # two batches of 8
+    assert training.average.n_averaged > 1
+    assert {name: getattr(training.settings, name) for name in recipe} == recipe
