@@ -1,8 +1,6 @@
 """CIFAR-10: found in ``LAB_DATA_DIR`` or ``data/``, else downloaded; checked, and decoded."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import lru_cache
 import os
 from pathlib import Path
@@ -74,11 +72,8 @@ def _damaged_file(folder: Path) -> Path | None:
     from torchvision.datasets import CIFAR10  # takes a second: only where it is needed
     from torchvision.datasets.utils import check_integrity
 
-    files = [
-        *CIFAR10.train_list,
-        *CIFAR10.test_list,
-        [CIFAR10.meta["filename"], CIFAR10.meta["md5"]],
-    ]
+    meta = CIFAR10.meta["filename"], CIFAR10.meta["md5"]
+    files = [*CIFAR10.train_list, *CIFAR10.test_list, meta]
     with ThreadPoolExecutor() as pool:  # hashing lets other threads run
         intact = pool.map(lambda file: check_integrity(folder / file[0], file[1]), files)
         broken = (folder / name for (name, _), good in zip(files, intact, strict=True) if not good)
@@ -92,20 +87,12 @@ def _download(place: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     # torchvision shows a bar where somebody watches; a log gets this one line.
     print("download of CIFAR-10 (170 MB), checked by MD5", flush=True)
-    with _time_out():
-        try:
-            CIFAR10(place, download=True)
-        except (OSError, RuntimeError):  # RuntimeError: it was cut off, and the MD5 says so
-            CIFAR10(place, download=True)
-
-
-@contextmanager
-def _time_out() -> Iterator[None]:
-    """torchvision's download has no time-out of its own; sockets made in here have one."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_CONNECT_SECONDS)
+    socket.setdefaulttimeout(_CONNECT_SECONDS)  # torchvision sets none
     try:
-        yield
+        CIFAR10(place, download=True)
+    except (OSError, RuntimeError):  # RuntimeError: it was cut off, and the MD5 says so
+        CIFAR10(place, download=True)
     finally:
         socket.setdefaulttimeout(before)
 

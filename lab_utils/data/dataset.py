@@ -111,43 +111,34 @@ def load_test(run: Run, dataset: Dataset) -> Split:
 def channel_statistics(images: Tensor) -> Normalization:
     """Mean and standard deviation per channel of (N, 3, H, W) uint8 images."""
     # Counting the 256 values gives exact sums; a float32 sum over 10^8 pixels would not.
+    counts = torch.stack([x.flatten().bincount(minlength=256) for x in images.unbind(1)])
+    shares = counts.double() / counts.sum(1, keepdim=True)
     values = torch.arange(256, dtype=torch.float64) / 255
-    means, stds = [], []
-    for channel in images.unbind(1):
-        share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
-        mean = (share * values).sum()
-        means.append(mean.item())
-        stds.append((share * (values - mean) ** 2).sum().sqrt().item())
-    return Normalization(tuple(means), tuple(stds))
+    means = (shares * values).sum(1)
+    stds = (shares * (values - means[:, None]) ** 2).sum(1).sqrt()
+    return Normalization(tuple(means.tolist()), tuple(stds.tolist()))
 
 
 def _split(found: Images, indices: np.ndarray) -> Split:
     return Split(torch.from_numpy(found.pixels[indices]), torch.from_numpy(found.targets[indices]))
 
 
-def _hold_out(
-    chosen: np.ndarray, targets: np.ndarray, settings: Settings
-) -> tuple[np.ndarray, np.ndarray]:
-    """The indices ``chosen`` divided into training and validation, classes in proportion.
+def _hold_out(chosen: np.ndarray, targets: np.ndarray, settings: Settings) -> list[np.ndarray]:
+    """The indices ``chosen``, divided into training and validation, classes in proportion.
 
     With ``folds`` each of the k runs that differ in ``fold`` alone holds out another part.
     """
-    targets, seed = targets[chosen], settings.seed
-    if settings.folds:
-        rarest = np.unique(targets, return_counts=True)[1].min()
-        if settings.folds > rarest:
-            raise LabError(
-                f"folds={settings.folds} needs as many images of each class, and one class has "
-                f"{rarest}; use fewer folds."
-            )
-        folds = StratifiedKFold(settings.folds, shuffle=True, random_state=seed)
-        train, val = list(folds.split(chosen, targets))[settings.fold]
-        return chosen[train], chosen[val]
-    share = settings.val_fraction
-    try:
-        return train_test_split(chosen, test_size=share, stratify=targets, random_state=seed)
-    except ValueError as error:
-        raise LabError(f"Cannot hold out val_fraction={share}: {error}") from None
+    if not settings.folds:
+        return _divided(chosen, targets, settings.seed, test_size=settings.val_fraction)
+    rarest = np.unique(targets[chosen], return_counts=True)[1].min()
+    if settings.folds > rarest:
+        raise LabError(
+            f"folds={settings.folds} needs as many images of each class, and one class has "
+            f"{rarest}; use fewer folds."
+        )
+    folds = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
+    parts = list(folds.split(chosen, targets[chosen]))[settings.fold]
+    return [chosen[part] for part in parts]
 
 
 def _subset(targets: np.ndarray, size: int | None, seed: int) -> np.ndarray:
@@ -157,15 +148,20 @@ def _subset(targets: np.ndarray, size: int | None, seed: int) -> np.ndarray:
         return everything
     if size > len(targets):
         raise LabError(f"{size:,} images were asked for and the split has {len(targets):,}.")
+    return np.sort(_divided(everything, targets, seed, train_size=size)[0])
+
+
+def _divided(indices: np.ndarray, targets: np.ndarray, seed: int, **size: float) -> list:
+    """``indices`` in two parts, each class of ``targets`` in proportion; ``size`` is of one."""
+    labels = targets[indices]
     try:
-        kept, _ = train_test_split(everything, train_size=size, stratify=targets, random_state=seed)
+        return train_test_split(indices, stratify=labels, random_state=seed, **size)
     except ValueError:  # scikit-learn needs an image of each class on both sides
-        classes = len(np.unique(targets))
+        value, classes = next(iter(size.values())), len(np.unique(labels))
         raise LabError(
-            f"{size:,} of {len(targets):,} images cannot be chosen in proportion to {classes} "
+            f"{value:,} of {len(indices):,} images cannot be chosen in proportion to {classes} "
             f"classes; use at least {classes} and leave out as many, or use all."
         ) from None
-    return np.sort(kept)
 
 
 def banner(run: Run, dataset: Dataset) -> Notice:

@@ -1,9 +1,11 @@
 """The figures of notebook 02: what is in the data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.ticker import StrMethodFormatter
 import numpy as np
+import torch
+from torch import Tensor
 
 from lab_utils.core.drawing import (
     BLUE,
@@ -11,48 +13,88 @@ from lab_utils.core.drawing import (
     GREEN,
     ORANGE,
     RED,
+    Drawing,
     LabFigure,
     image_grid,
     new_figure,
     styled,
-)
+)  # fmt: skip
+from lab_utils.data.dataset import Dataset
+
+CHANNELS = ("red", "green", "blue")
+_MOST = 20  # classes in a grid of images
 
 
 @styled
-def class_counts(
-    train_counts: Sequence[int], val_counts: Sequence[int], classes: Sequence[str]
-) -> LabFigure:
+def class_counts(dataset: Dataset) -> Drawing:
     """A bar per class: its training images, then its validation images."""
+    classes, parts = dataset.classes, (dataset.train, dataset.val)
+    train, val = (torch.bincount(x.targets, minlength=len(classes)).numpy() for x in parts)
     figure, ax = new_figure(6.4, max(2.0, 0.18 * len(classes) + 0.6))
     rows = np.arange(len(classes))
-    ax.barh(rows, train_counts, color=BLUE, label="training")
-    ax.barh(rows, val_counts, left=train_counts, color=ORANGE, label="validation")
-    totals = np.add(train_counts, val_counts)
-    for row, total in zip(rows, totals, strict=True):
+    ax.barh(rows, train, color=BLUE, label="training")
+    ax.barh(rows, val, left=train, color=ORANGE, label="validation")
+    for row, total in enumerate(train + val):
         ax.text(total, row, f" {total:,}", va="center", fontsize=8, color=GRAY)
     ax.set_yticks(rows, classes)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
-    ax.set_xlim(0, 1.1 * totals.max())
+    ax.set_xlim(0, 1.1 * (train + val).max())
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.set_xlabel("images")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
-    return figure
+    ranges = [f"{x.min():,} to {x.max():,}" if np.ptp(x) else f"{x[0]:,}" for x in (train, val)]
+    return Drawing(
+        "class_counts",
+        figure,
+        f"Images per class of {dataset.title}: {train.sum():,} for training and {val.sum():,} held "
+        "out for validation.",
+        f"Horizontal bars, one for each of {len(classes)} classes: {ranges[0]} training images "
+        f"each, then {ranges[1]} validation images each.",
+    )
+
+
+def samples(dataset: Dataset) -> Drawing:
+    """The first eight training images of each class, of the first twenty classes."""
+    images, targets = dataset.train.images, dataset.train.targets
+    columns = min(8, int(torch.bincount(targets).min()))
+    labels = dataset.classes[:_MOST]
+    rows = torch.stack([images[targets == c][:columns] for c in range(len(labels))])
+    return Drawing(
+        "samples",
+        _image_rows(rows, labels),
+        f"The first {columns} training images of each class of {dataset.title}, "
+        f"{images.shape[3]} by {images.shape[2]} pixels each.",
+        f"A grid of small colour images: {len(labels)} rows, one per class from {labels[0]} to "
+        f"{labels[-1]}, with {columns} images in each row.",
+    )
+
+
+def augmentation(variants: Mapping[str, Tensor]) -> Drawing:
+    """The same images row by row, first as they are, then as each recipe of that name makes them.
+
+    Each row is (columns, 3, H, W) uint8.
+    """
+    _, *recipes = variants
+    rows = torch.stack(list(variants.values()))
+    return Drawing(
+        "augmentation",
+        _image_rows(rows, list(variants)),
+        f"Training images before and after augmentation: {'; '.join(recipes)}.",
+        f"A grid of {len(rows)} rows and {rows.shape[1]} columns of small images: the originals, "
+        f"and below each of them what became of it. The rows: {'; '.join(recipes)}.",
+    )
 
 
 @styled
-def image_rows(images: np.ndarray, labels: Sequence[str]) -> LabFigure:
-    """(rows, columns, H, W, 3) uint8 images as one picture, with a label left of each row."""
-    rows, columns, height, width, _ = images.shape
+def _image_rows(images: Tensor, labels: Sequence[str]) -> LabFigure:
+    """(rows, columns, 3, H, W) uint8 images as one picture, with a label left of each row."""
+    rows, _, _, height, width = images.shape
     gap = max(1, width // 16)
-    picture = np.full(
-        (rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8
-    )
-    for row in range(rows):
-        for column in range(columns):
-            top, left = row * (height + gap), column * (width + gap)
-            picture[top : top + height, left : left + width] = images[row, column]
+    gaps = ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0))
+    padded = np.pad(images.permute(0, 1, 3, 4, 2).numpy(), gaps, constant_values=255)
+    picture = np.concatenate(np.concatenate(padded, axis=1), axis=1)[:-gap, :-gap]
     # Whole screen pixels for each pixel of the images, where the figure is shown at 96 dpi.
     scale = (64 // height if height <= 64 else 64 / height) / 96
     tall, wide = scale * picture.shape[0], scale * picture.shape[1]
@@ -68,20 +110,29 @@ def image_rows(images: np.ndarray, labels: Sequence[str]) -> LabFigure:
     return figure
 
 
-@styled
-def mean_images(means: np.ndarray, classes: Sequence[str]) -> LabFigure:
-    """The mean image of each class: (classes, H, W, 3) floats in 0..1."""
+def mean_images(means: Tensor, dataset: Dataset) -> Drawing:
+    """The mean image of each class: (classes, 3, H, W) floats in 0..1."""
+    shown, names = means[:_MOST].permute(0, 2, 3, 1).numpy(), dataset.classes[:_MOST]
+    brightness = means.mean((1, 2, 3))
+    brightest, darkest = (dataset.classes[i] for i in (brightness.argmax(), brightness.argmin()))
     # A mean has no hard pixels.
-    return image_grid(means, list(classes), columns=5, size=0.9, interpolation="bicubic")
+    figure = image_grid(shown, names, columns=5, size=0.9, interpolation="bicubic")
+    return Drawing(
+        "mean_images",
+        figure,
+        f"The mean of the training images of each class of {dataset.title}, about "
+        f"{len(dataset.train) / len(means):,.0f} images each.",
+        f"{len(shown)} blurred colour images, one per class. The brightest is that of {brightest}, "
+        f"the darkest that of {darkest}.",
+    )
 
 
 @styled
-def pixel_histograms(shares: np.ndarray, means: Sequence[float]) -> LabFigure:
+def pixel_histograms(shares: Tensor, dataset: Dataset) -> Drawing:
     """How often each of the 256 pixel values occurs, per channel; (3, 256) shares that sum to 1."""
+    means = dataset.normalization.mean
     figure, ax = new_figure(6.4, 2.0)
-    for name, color, share, mean in zip(
-        ("red", "green", "blue"), (RED, GREEN, BLUE), shares, means, strict=True
-    ):
+    for name, color, share, mean in zip(CHANNELS, (RED, GREEN, BLUE), shares, means, strict=True):
         ax.step(np.arange(256), 100 * share, where="mid", color=color, lw=1, label=name)
         ax.axvline(255 * mean, color=color, ls=(0, (4, 3)), lw=1)
     ax.set_xlim(-2, 257)
@@ -90,4 +141,12 @@ def pixel_histograms(shares: np.ndarray, means: Sequence[float]) -> LabFigure:
     ax.set_xlabel("pixel value (dashed: the channel's mean)")
     ax.set_ylabel("% of pixels")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=3)
-    return figure
+    return Drawing(
+        "pixel_histograms",
+        figure,
+        f"How often each pixel value occurs in the training images of {dataset.title}; dashed "
+        "lines mark the mean of each channel.",
+        "Three curves over the pixel values 0 to 255, for red, green and blue, with means at "
+        f"{', '.join(f'{255 * m:.0f}' for m in means)}; {shares[:, 255].mean():.1%} of the values "
+        f"are 255 and {shares[:, 0].mean():.1%} are 0.",
+    )

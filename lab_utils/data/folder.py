@@ -31,37 +31,31 @@ def image_files(folder: Path) -> list[Path]:
 def read(split: str, settings: Settings) -> Images:
     """Every image of ``<data_folder>/<split>/<class>/``, as squares of ``image_size`` pixels.
 
-    Decoded once and kept in ``data/``, one file for each folder and split, until the folder
+    Decoded once and kept in ``data/``, one file for each folder and split, until a file of it
     changes. Raises LabError where classes are missing or have no readable image.
     """
     top, size = root(settings), settings.image_size
     classes = _classes(top, split)
-    files = {
-        path: target
-        for target, name in enumerate(classes)
-        for path in image_files(top / split / name)
-    }
+    files = [(path, k) for k, x in enumerate(classes) for path in image_files(top / split / x)]
+    paths = [path.relative_to(top).as_posix() for path, _ in files]
     name = f"folder-{_digest(top.resolve())}-{split}"
-    # Also this module's text: what it does to an image may change too.
-    key = _digest([_state(path, top) for path in files], classes, size, PIL.__version__,
-                  Path(__file__).read_bytes())  # fmt: skip
-    kept = read_kept(name, key)
-    if kept:
+    states, this_module = [_state(path) for path, _ in files], Path(__file__).read_bytes()
+    key = _digest(paths, states, classes, size, PIL.__version__, this_module)
+    if kept := read_kept(name, key):
         return kept
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
-        decoded = list(pool.map(lambda path: _decode(path, size), files))
-    good = [i for i, pixels in enumerate(decoded) if isinstance(pixels, np.ndarray)]
-    targets = np.array(list(files.values()), dtype=np.int64)[good]
+        decoded = list(pool.map(lambda file: _decode(file[0], size), files))
+    errors = {p: x for p, x in zip(paths, decoded, strict=True) if isinstance(x, Exception)}
+    good = [i for i, path in enumerate(paths) if path not in errors]
+    targets = np.array([files[i][1] for i in good], dtype=np.int64)
     counts = np.bincount(targets, minlength=len(classes))
-    if (counts == 0).any():
-        empty = top / split / classes[int(counts.argmin())]
+    if not counts.all():
+        empty = top / split / classes[counts.argmin()]
         raise LabError(f"{empty} holds no readable image; add some or remove it.")
-    bad = {path: error for path, error in zip(files, decoded, strict=True)
-           if isinstance(error, Exception)}  # fmt: skip
-    names = tuple(path.relative_to(top).as_posix() for path in bad)
-    images = Images(np.ascontiguousarray([decoded[i] for i in good]), targets, classes, names)
-    # A file that another program has open can be read next time: then nothing is kept.
-    if not any(getattr(error, "errno", None) for error in bad.values()):
+    pixels = np.ascontiguousarray([decoded[i] for i in good])
+    images = Images(pixels, targets, classes, tuple(errors))
+    # A file that the system refuses, because it is locked or remote, may be readable next time.
+    if not any(getattr(error, "errno", None) for error in errors.values()):
         keep(name, key, images)
     return images
 
@@ -81,13 +75,13 @@ def _classes(top: Path, split: str) -> tuple[str, ...]:
     return classes[split]
 
 
-def _state(path: Path, top: Path) -> tuple[object, ...]:
-    """What changes with a file: name, size, and the times of its content and of its entry."""
+def _state(path: Path) -> tuple[int, ...]:
+    """A file's size, and the times when its content and its entry in the folder last changed."""
     try:
         found = path.stat()
-    except OSError:  # a link to nowhere; it is unreadable
-        return (path.relative_to(top).as_posix(),)
-    return path.relative_to(top).as_posix(), found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    except OSError:  # a link to nowhere
+        return ()
 
 
 def _digest(*values: object) -> str:

@@ -1,13 +1,14 @@
-"""Notebook 01: what this machine has, which device and precision suit it, and how fast it is."""
+"""What this machine has, whether that is enough, and whether its device computes correctly."""
 
 import copy
+from dataclasses import dataclass
 from importlib.metadata import version
 import os
 from pathlib import Path
 import platform
+import re
 import shutil
 import subprocess
-from typing import Any
 
 import psutil
 import torch
@@ -17,11 +18,97 @@ from lab_utils.core.params import project_root
 from lab_utils.core.settings import Settings
 from lab_utils.setup.hardware import Machine
 
-GB = 1e9
-
-
 # Float32 gives about 1e-6; tensor cores that round to TF32 about 1e-3; a wrong result, near 1.
 GRADIENT_TOLERANCE = 0.02
+_GB = 1e9
+_PACKAGES = (
+    "torch", "torchvision", "numpy", "matplotlib", "seaborn", "scikit-learn", "jupyterlab", "nbval",
+    "papermill",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Computer:
+    """Hardware and software of this machine; sizes in GB (10^9 bytes), ``gpu`` None for none."""
+
+    os: str
+    architecture: str
+    python: str
+    cpu: str
+    cores: int
+    threads: int
+    ram_gb: float
+    disk_free_gb: float
+    gpu: str | None
+    gpu_memory_gb: float | None
+    software: dict[str, str]
+
+
+def describe() -> Computer:
+    """This machine."""
+    gpu = gpu_gb = None
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        gpu, gpu_gb = properties.name, properties.total_memory / _GB
+    elif torch.backends.mps.is_available():
+        gpu = "Apple GPU (shares the main memory)"
+    return Computer(
+        os=f"{platform.system()} {platform.release()}",
+        architecture=platform.machine(),
+        python=platform.python_version(),
+        cpu=_cpu_name(),
+        cores=psutil.cpu_count(logical=False) or os.cpu_count(),
+        threads=torch.get_num_threads(),
+        ram_gb=psutil.virtual_memory().total / _GB,
+        disk_free_gb=shutil.disk_usage(project_root()).free / _GB,
+        gpu=gpu,
+        gpu_memory_gb=gpu_gb,
+        software={name: version(name) for name in _PACKAGES},
+    )
+
+
+def _cpu_name() -> str:
+    """The processor's marketing name; each system keeps it elsewhere."""
+    try:
+        if platform.system() == "Darwin":
+            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.check_output(command, text=True).strip()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        return re.search(r"model name\s*:\s*(.*\S)", text)[1]
+    except (OSError, TypeError, subprocess.SubprocessError):  # Windows, or Linux on some ARM
+        return platform.processor() or platform.machine()
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One thing a machine needs, in words; ``status`` is pass, warn or fail."""
+
+    item: str
+    minimum: str
+    recommended: str
+    found: str
+    status: str
+
+
+def check_requirements(computer: Computer) -> list[Requirement]:
+    """What ``computer`` has against the lab's minimum and recommended hardware."""
+    rows = [
+        ("CPU cores", computer.cores, 2, 4, ""),
+        ("Memory", computer.ram_gb, 4, 8, " GB"),
+        ("Free disk", computer.disk_free_gb, 2, 2, " GB"),
+        ("CUDA GPU memory", computer.gpu_memory_gb or 0, 0, 4, " GB"),
+    ]
+    return [
+        Requirement(
+            item,
+            f"{minimum}{unit}" if minimum else "none",
+            f"{recommended}{unit}",
+            f"{value:.0f}{unit}" if value else "none",
+            # A machine sold as 4 GB reports a little less than 4 x 10^9 bytes to programs.
+            "pass" if value >= 0.9 * recommended else "warn" if value >= 0.9 * minimum else "fail",
+        )
+        for item, value, minimum, recommended, unit in rows
+    ]
 
 
 def gradient_difference(
@@ -40,73 +127,9 @@ def gradient_difference(
         loss.backward()
         gradient = torch.cat([p.grad.flatten() for p in copied.parameters() if p.requires_grad])
         results.append([value.detach().cpu().double() for value in (loss, gradient)])
-    differences = [
-        (found - exact).norm() / exact.norm() for exact, found in zip(*results, strict=True)
-    ]
+    pairs = zip(*results, strict=True)
+    differences = [(found - exact).norm() / exact.norm() for exact, found in pairs]
     return torch.stack(differences).max().item()  # unlike Python's max it keeps NaN
-
-
-def describe() -> dict[str, Any]:
-    """CPU, cores, memory, disk, GPU and software of this machine, as plain values (GB = 10^9 B)."""
-    gpu = gpu_gb = None
-    if torch.cuda.is_available():
-        properties = torch.cuda.get_device_properties(0)
-        gpu, gpu_gb = properties.name, properties.total_memory / GB
-    elif torch.backends.mps.is_available():
-        gpu = "Apple GPU (shares the main memory)"
-    packages = "torch torchvision numpy matplotlib seaborn scikit-learn jupyterlab nbval papermill"
-    return {
-        "os": f"{platform.system()} {platform.release()}",
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-        "cpu": _cpu_name(),
-        "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "ram_gb": psutil.virtual_memory().total / GB,
-        "disk_free_gb": shutil.disk_usage(project_root()).free / GB,
-        "gpu": gpu,
-        "gpu_memory_gb": gpu_gb,
-        "software": {name: version(name) for name in packages.split()},
-    }
-
-
-def _cpu_name() -> str:
-    """The processor's marketing name; each system keeps it elsewhere."""
-    try:
-        if platform.system() == "Linux":
-            lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-            return next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))
-        if platform.system() == "Darwin":
-            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(
-                command, capture_output=True, text=True, check=True
-            ).stdout.strip()
-    except (OSError, StopIteration, subprocess.SubprocessError):
-        pass
-    return platform.processor() or platform.machine()
-
-
-def check_requirements(found: dict[str, Any]) -> list[dict[str, str]]:
-    """The lab's minimum and recommended hardware against ``describe()``: pass, warn or fail."""
-    cuda = found["gpu_memory_gb"] or 0
-    rows = [
-        ("CPU cores", found["cores"], 2, 4, ""),
-        ("Memory", found["ram_gb"], 4, 8, " GB"),
-        ("Free disk", found["disk_free_gb"], 2, 2, " GB"),
-        ("CUDA GPU memory", cuda, 0, 4, " GB"),
-    ]
-    return [
-        {
-            "item": item,
-            "minimum": f"{minimum}{unit}" if minimum else "none",
-            "recommended": f"{recommended}{unit}",
-            "found": f"{value:.0f}{unit}" if value else "none",
-            # A machine sold as 4 GB reports a little less than 4 x 10^9 bytes to programs.
-            "status": "pass" if value >= 0.9 * recommended else
-                      "warn" if value >= 0.9 * minimum else "fail",
-        }
-        for item, value, minimum, recommended, unit in rows
-    ]  # fmt: skip
 
 
 def step_memory_mb(model: nn.Module, settings: Settings, machine: Machine, size: int) -> float:

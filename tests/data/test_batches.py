@@ -6,11 +6,21 @@ import torch
 from torchvision.transforms.v2 import functional as tv
 
 from lab_utils import LabError
+from lab_utils.core.settings import Settings
 from lab_utils.data import augment
-from lab_utils.data.batches import Augmentation, Batches, border, crop, cut_out, normalize
-from lab_utils.data.dataset import Split
+from lab_utils.data.batches import (
+    Augmentation,
+    Batches,
+    border,
+    crop,
+    cut_out,
+    normalize,
+    training_batches,
+)  # fmt: skip
+from lab_utils.data.dataset import Dataset, Normalization, Split
 
-MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
+NORMAL = Normalization((0.49, 0.48, 0.45), (0.25, 0.24, 0.26))
+BYTES = Normalization((0.0,) * 3, (1 / 255,) * 3)  # leaves the pixels as they are
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +39,9 @@ def generator(seed=0):
 
 def test_normalisation_is_numpys(images):
     x = images.numpy().astype(np.float64) / 255
-    expected = (x - np.reshape(MEAN, (1, 3, 1, 1))) / np.reshape(STD, (1, 3, 1, 1))
-    np.testing.assert_allclose(normalize(images, MEAN, STD).numpy(), expected, atol=1e-6)
-    assert normalize(images[:0], MEAN, STD).shape == (0, 3, 32, 32)
+    expected = (x - np.reshape(NORMAL.mean, (1, 3, 1, 1))) / np.reshape(NORMAL.std, (1, 3, 1, 1))
+    np.testing.assert_allclose(normalize(images, NORMAL).numpy(), expected, atol=1e-6)
+    assert normalize(images[:0], NORMAL).shape == (0, 3, 32, 32)
 
 
 @pytest.mark.parametrize(("padding", "fill"), [(4, "zero"), (2, "reflect"), (0, "zero")])
@@ -59,7 +69,7 @@ def test_a_crop_of_the_mirror_image_is_torchvisions_flipped_crop(images):
 @pytest.mark.parametrize("centre", [(16, 16), (0, 0), (31, 2)])
 def test_cutout_is_torchvisions_erase_clipped_at_the_border(images, centre):
     side = 8
-    inputs = normalize(images, MEAN, STD)
+    inputs = normalize(images, NORMAL)
     got = cut_out(inputs, torch.tensor([centre] * 40), side)
     top, left = max(0, centre[0] - 4), max(0, centre[1] - 4)
     height, width = min(32, centre[0] + 4) - top, min(32, centre[1] + 4) - left
@@ -68,7 +78,7 @@ def test_cutout_is_torchvisions_erase_clipped_at_the_border(images, centre):
 
 
 def test_a_training_epoch_has_every_image_once(split):
-    batches = Batches(split, 16, MEAN, STD, generator=generator())
+    batches = Batches(split, 16, NORMAL, generator=generator())
     sizes, targets = zip(*((len(y), y) for _, y in batches), strict=True)
     assert sizes == (16, 16, 8)
     assert len(batches) == 3
@@ -77,7 +87,7 @@ def test_a_training_epoch_has_every_image_once(split):
 
 def test_each_training_image_is_one_of_random_crops_outcomes(split):
     augmentation = Augmentation(flip=True, crop_padding=2)
-    batches = Batches(split, 40, (0.0,) * 3, (1 / 255,) * 3, "cpu", augmentation, generator())
+    batches = Batches(split, 40, BYTES, "cpu", augmentation, generator())
     inputs, targets = next(iter(batches))
     for image, target in zip(inputs.round().to(torch.uint8), targets, strict=True):
         crops = tv.pad(split.images[target], [2]).unfold(1, 32, 1).unfold(2, 32, 1)
@@ -92,7 +102,7 @@ def test_offsets_and_flips_are_uniform():
     image[0, :, 16, 10] = 255
     split = Split(image.expand(9000, -1, -1, -1), torch.zeros(9000, dtype=torch.int64))
     augmentation = Augmentation(flip=True, crop_padding=1)
-    batches = Batches(split, 9000, (0.0,) * 3, (1.0,) * 3, "cpu", augmentation, generator())
+    batches = Batches(split, 9000, BYTES, "cpu", augmentation, generator())
     places = next(iter(batches))[0][:, 0].flatten(1).argmax(1)
     counts = places.bincount()
     assert (counts > 0).sum() == 18  # 3 x 3 offsets, two sides
@@ -101,14 +111,14 @@ def test_offsets_and_flips_are_uniform():
 
 
 def test_without_a_generator_images_come_in_order_and_unchanged(split):
-    batches = Batches(split, 7, MEAN, STD, augmentation=Augmentation(True, 4, 8))
+    batches = Batches(split, 7, NORMAL, augmentation=Augmentation(True, 4, 8, mixup=1.0))
     inputs = torch.cat([x for x, _ in batches])
-    assert torch.equal(inputs, normalize(split.images, MEAN, STD))
+    assert torch.equal(inputs, normalize(split.images, NORMAL))
     assert inputs.dtype == torch.float32
 
 
 def test_the_order_follows_from_the_generators_state(split):
-    batches = Batches(split, 16, MEAN, STD, "cpu", Augmentation(True, 4, 6), generator())
+    batches = Batches(split, 16, NORMAL, "cpu", Augmentation(True, 4, 6), generator())
     state = batches.generator.get_state()
     first = torch.cat([x for x, _ in batches])
     second = torch.cat([x for x, _ in batches])
@@ -119,12 +129,12 @@ def test_the_order_follows_from_the_generators_state(split):
 
 def test_a_batch_larger_than_the_data_is_refused(split):
     with pytest.raises(LabError, match="batch_size=41 is larger than the 40"):
-        Batches(split, 41, MEAN, STD, generator=generator())
+        Batches(split, 41, NORMAL, generator=generator())
 
 
 def test_alternating_flip_shows_both_sides_in_two_epochs_whichever_epoch_comes_first(split):
     augmentation = Augmentation(flip=True, alternate_flip=True)
-    batches = Batches(split, 40, (0.0,) * 3, (1 / 255,) * 3, "cpu", augmentation, generator())
+    batches = Batches(split, 40, BYTES, "cpu", augmentation, generator())
     sides = []
     for _ in range(4):
         inputs, targets = next(iter(batches))
@@ -182,12 +192,54 @@ def test_each_image_draws_its_own_factor_up_to_the_limit():
 
 
 def test_rotated_and_jittered_batches_follow_from_the_generators_state(split):
-    augmentation = Augmentation(rotation=10, jitter=(0.2, 0.2, 0.2, 0.1))
-    batches = Batches(split, 16, MEAN, STD, "cpu", augmentation, generator())
+    augmentation = Augmentation(rotation=10, color_jitter=(0.2, 0.2, 0.2, 0.1))
+    batches = Batches(split, 16, NORMAL, "cpu", augmentation, generator())
     state = batches.generator.get_state()
     first = torch.cat([x for x, _ in batches])
     batches.generator.set_state(state)
     again = torch.cat([x for x, _ in batches])
     assert torch.equal(first, again)
-    plain = Batches(split, 16, MEAN, STD, "cpu", Augmentation(), generator())
+    plain = Batches(split, 16, NORMAL, "cpu", Augmentation(), generator())
     assert not torch.equal(first, torch.cat([x for x, _ in plain]))
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.4, 0.0), (0.0, 1.0), (1.0, 1.0)])
+def test_mixed_batches_tell_the_shares_of_the_images_that_are_in_each(mixup, cutmix):
+    """Image i is all i: what a mixed image holds shows how much of which image is in it."""
+    values = torch.arange(4.0)
+    images = values.to(torch.uint8).view(4, 1, 1, 1).expand(4, 3, 8, 8)
+    recipe = Augmentation(mixup=mixup, cutmix=cutmix, classes=4)
+    batches = Batches(Split(images, torch.arange(4)), 4, BYTES, "cpu", recipe, generator())
+    torch.manual_seed(0)
+    added = 0
+    for _ in range(40):
+        ((inputs, shares),) = batches
+        torch.testing.assert_close(shares.sum(1), torch.ones(4))
+        assert inputs.amin() >= 0 and inputs.amax() <= 3
+        torch.testing.assert_close(inputs.mean((1, 2, 3)), shares @ values)
+        added += not torch.equal(inputs, inputs.round())
+    expected = {(0.4, 0.0): range(35, 41), (0.0, 1.0): range(1)}.get((mixup, cutmix), range(8, 33))
+    assert added in expected
+
+
+def test_a_batch_is_mixed_by_the_global_generator_and_ordered_by_its_own(split):
+    recipe = Augmentation(mixup=1.0, classes=40)
+    shares, states = [], []
+    for seed in (1, 1, 2):
+        batches = Batches(split, 40, NORMAL, "cpu", recipe, generator())
+        torch.manual_seed(seed)
+        shares += [next(iter(batches))[1]]
+        states += [batches.generator.get_state()]
+    assert torch.equal(shares[0], shares[1]) and not torch.equal(shares[0], shares[2])
+    assert torch.equal(states[0], states[2])
+
+
+def test_every_augmentation_of_the_settings_reaches_the_batches(split):
+    dataset = Dataset("x", "", "", "", tuple("abcdefghij"), split, split, "")
+    chosen = {"flip": False, "crop_padding": 2, "cutout": 3, "alternate_flip": True, "mixup": 0.2,
+              "crop_fill": "reflect", "rotation": 5.0, "color_jitter": (0.1, 0.2, 0.3, 0.4),
+              "cutmix": 0.3}  # fmt: skip
+    settings = Settings(experiment="x", batch_size=8, **chosen)
+    batches = training_batches(settings, dataset, torch.device("cpu"))
+    assert vars(batches.augmentation) == chosen | {"classes": 10}
+    assert batches.batch_size == 8

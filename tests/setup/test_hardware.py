@@ -1,14 +1,22 @@
 """Device, precision, requirements and measurements: what notebook 01 relies on."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from lab_utils import LabError
+from lab_utils.core.files import read_json, write_json
 from lab_utils.core.run import open_run
 from lab_utils.core.settings import Settings
-from lab_utils.data.sources import outlook
-from lab_utils.setup.check import GRADIENT_TOLERANCE, check_requirements, gradient_difference
+from lab_utils.setup.check import (
+    GRADIENT_TOLERANCE,
+    check_requirements,
+    describe,
+    gradient_difference,
+)  # fmt: skip
+from lab_utils.setup.findings import what_we_found
 from lab_utils.setup.hardware import (
     Machine,
     choose,
@@ -59,8 +67,8 @@ def test_a_rejected_device_is_avoided_by_the_later_steps(runs, monkeypatch):
         "lab_utils.setup.hardware.choose", lambda s: wrong if s.device == "auto" else choose(s)
     )
     assert machine_for(run).device.type == "mps"
-    run.write_json("hardware.json", {"rejected_device": "mps", "device_reason": "wrong gradients"})
-    run.finish("01_setup")
+    run.record(rejected_device="mps", device_reason="wrong gradients")
+    run.finish()
     assert machine_for(run).device.type == "cpu"
     assert machine_for(run).device_reason == "wrong gradients"
 
@@ -86,8 +94,8 @@ def test_a_device_that_is_not_there_is_refused():
 
 
 def test_requirements_tell_pass_from_warn_from_fail():
-    small = {"cores": 1, "ram_gb": 4.1, "disk_free_gb": 50.0, "gpu_memory_gb": None}
-    found = {row["item"]: row["status"] for row in check_requirements(small)}
+    small = replace(describe(), cores=1, ram_gb=4.1, disk_free_gb=50.0, gpu_memory_gb=None)
+    found = {row.item: row.status for row in check_requirements(small)}
     assert found == {
         "CPU cores": "fail",
         "Memory": "warn",
@@ -122,16 +130,29 @@ def test_a_gpu_that_is_listed_but_has_no_memory_is_not_chosen(monkeypatch):
     assert choose(Settings(experiment="test")).device.type == "cpu"
 
 
-def test_the_outlook_counts_images_without_reading_them(tmp_path, monkeypatch):
-    monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path))
-    (tmp_path / "cifar-10-batches-py").mkdir()
-    source, images = outlook(Settings(experiment="x"))
-    assert "LAB_DATA_DIR" in source
-    assert images == 50_000
-    assert outlook(Settings(experiment="x", data="shapes"))[1] == 10_000
-    assert outlook(Settings(experiment="x", train_size=300))[1] == 300
-    for name in ("train/a/1.png", "train/b/2.JPG", "train/b/notes.txt", "test/a/3.png"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    settings = Settings(experiment="x", data="folder", data_folder=str(tmp_path))
-    assert outlook(settings)[1] == 2
+def test_what_was_found_says_what_was_recorded():
+    text = what_we_found(
+        {
+            "requirements": check_requirements(replace(describe(), cores=1, ram_gb=64.0)),
+            "device": "cpu",
+            "precision": "float32",
+            "images_per_second": 1234.5,
+            "gradient_difference": 3e-7,
+            "seeded_runs_identical": False,
+            "estimated_steps": 5000,
+            "estimated_train_seconds": 600,
+        }
+    )
+    assert "1 fail" in text
+    assert "cpu, float32: 1,234 images per second" in text
+    assert "does not repeat exactly" in text
+    assert "5,000 steps; about 10 minutes" in text
+
+
+def test_the_description_of_a_machine_goes_into_json_by_its_names(tmp_path):
+    path = tmp_path / "hardware.json"
+    write_json(path, vars(describe()) | {"requirements": check_requirements(describe())})
+    found = read_json(path)
+    assert found["software"]["torch"] == torch.__version__.split("+")[0]
+    assert found["cpu"] and found["cores"] >= 1
+    assert set(found["requirements"][0]) == {"item", "minimum", "recommended", "found", "status"}

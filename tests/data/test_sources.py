@@ -1,4 +1,4 @@
-"""Where images come from, what is done with files that are wrong, and how they are split."""
+"""Where CIFAR-10 comes from, and what is done with files that are wrong or not there."""
 
 from functools import partial
 import hashlib
@@ -6,19 +6,23 @@ import http.server
 import os
 from pathlib import Path
 import pickle
+import subprocess
+import sys
 import tarfile
 import threading
 
 import numpy as np
-from PIL import Image
 import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
 from lab_utils import LabError
+from lab_utils.core.params import project_root
 from lab_utils.core.run import open_run
+from lab_utils.core.settings import Settings
 from lab_utils.data import cifar10, sources
-from lab_utils.data.dataset import channel_statistics, load, load_test
+from lab_utils.data.dataset import load, load_test
+from lab_utils.data.sources import cifar10_found_now, image_source
 
 REAL = os.environ.get("LAB_DATA_DIR")
 FOLDER = "cifar-10-batches-py"
@@ -45,7 +49,7 @@ def tiny_cifar(tmp_path, monkeypatch):
     monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": meta_md5})
     # No test reaches the real site, and a project's own data/ does not matter here.
     monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/none.tar.gz")
-    monkeypatch.setattr(sources, "project_root", lambda: tmp_path / "project")
+    monkeypatch.setattr(cifar10, "project_root", lambda: tmp_path / "project")
     monkeypatch.setenv("LAB_DATA_DIR", str(folder.parent))
     _forget()
     yield folder
@@ -54,7 +58,7 @@ def tiny_cifar(tmp_path, monkeypatch):
 
 def _forget():
     cifar10.cifar10_folder.cache_clear()
-    cifar10._cifar10.cache_clear()
+    cifar10.read.cache_clear()
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def server(tiny_cifar, tmp_path, monkeypatch):
 
 def load_run(**overrides):
     run = open_run("02_data", "quick", **overrides)
-    return run, load(run, "02_data")
+    return run, load(run)
 
 
 def test_cifar10_is_found_in_lab_data_dir(runs, tiny_cifar):
@@ -127,8 +131,11 @@ def test_auto_falls_back_to_shapes_with_a_warning(runs, tiny_cifar, tmp_path):
     # A later step of the run stays with what the first one found, and says so too.
     os.environ["LAB_DATA_DIR"] = str(tiny_cifar.parent)
     _forget()
-    assert load(run, "02_data").name == "shapes"
-    assert "NOT use CIFAR-10" in load(run, "02_data").warning
+    later = load(run)
+    assert later.name == "shapes"
+    assert "NOT use CIFAR-10" in later.warning
+    assert "CIFAR-10 can be found now" in later.warning and "--from 01" in later.warning
+    assert "CIFAR-10 can be found now" not in dataset.warning
 
 
 @pytest.mark.parametrize("data", ["cifar10", "auto"])
@@ -163,30 +170,6 @@ def test_an_archive_with_another_md5_is_not_used(runs, server, monkeypatch):
         load_run(data="cifar10")
 
 
-def test_the_split_is_stratified_disjoint_and_follows_from_the_seed(runs):
-    _, one = load_run(data="shapes", name="one")
-    _, again = load_run(data="shapes", name="again")
-    _, other = load_run(data="shapes", name="other", seed=7)
-    assert (len(one.train), len(one.val)) == (9000, 1000)
-    assert one.val.targets.bincount().tolist() == [100] * 10
-    assert one.train.targets.bincount().tolist() == [900] * 10
-    assert torch.equal(one.val.images, again.val.images)
-    assert not torch.equal(one.val.images, other.val.images)
-    train = {x.numpy().tobytes() for x in one.train.images}
-    assert not any(x.numpy().tobytes() in train for x in one.val.images)
-
-
-def test_train_size_and_test_size_keep_the_classes_in_proportion(runs):
-    run, dataset = load_run(data="shapes", train_size=1000, test_size=100)
-    assert len(dataset.train) + len(dataset.val) == 1000
-    assert load_test(run, dataset).targets.bincount().tolist() == [10] * 10
-
-
-def test_more_images_than_there_are_is_refused(runs):
-    with pytest.raises(LabError, match="20,000 images were asked for and the split has 10,000"):
-        load_run(data="shapes", train_size=20_000)
-
-
 def test_a_run_stays_with_the_data_it_began_with(runs, tiny_cifar):
     run, _ = load_run(data="cifar10")
     content = pickle.loads((tiny_cifar / "data_batch_1").read_bytes())
@@ -197,77 +180,11 @@ def test_a_run_stays_with_the_data_it_began_with(runs, tiny_cifar):
     _forget()
     run.begin("04_training")
     with pytest.raises(LabError, match="used other data"):
-        load(run, "04_training")
-
-
-def test_channel_statistics_are_numpys():
-    images = torch.randint(0, 256, (50, 3, 8, 8), dtype=torch.uint8)
-    mean, std = channel_statistics(images)
-    x = images.numpy() / 255
-    np.testing.assert_allclose(mean, x.mean((0, 2, 3)), rtol=1e-12)
-    np.testing.assert_allclose(std, x.std((0, 2, 3)), rtol=1e-12)
-
-
-@pytest.fixture
-def image_folder(tmp_path):
-    """Two classes of images of many sizes, modes and formats."""
-    rng = np.random.default_rng(0)
-    sizes = [(20, 30), (64, 48), (32, 32), (7, 100), (33, 31)] * 4
-    for part in ("train", "test"):
-        for name in ("a cat", "dog_ä"):
-            folder = tmp_path / "pets" / part / name
-            folder.mkdir(parents=True)
-            for i, (width, height) in enumerate(sizes):
-                pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-                mode = ("RGB", "L", "P", "RGBA")[i % 4]
-                suffix = ".png" if mode in ("P", "RGBA") else (".png", ".jpg")[i % 2]
-                Image.fromarray(pixels).convert(mode).save(folder / f"{i}{suffix}")
-            (folder / "notes.txt").write_text("not an image")
-    return tmp_path / "pets"
-
-
-def test_a_folder_of_any_sizes_becomes_squares(runs, image_folder):
-    run, dataset = load_run(data="folder", data_folder=str(image_folder), image_size=24)
-    assert dataset.classes == ("a cat", "dog_ä")
-    assert dataset.train.images.shape == (36, 3, 24, 24)
-    assert load_test(run, dataset).targets.tolist() == [0] * 20 + [1] * 20
-    assert dataset.unreadable == ()
-
-
-def test_unreadable_images_are_named_and_left_out(runs, image_folder):
-    (image_folder / "train" / "a cat" / "broken.jpg").write_bytes(b"\xff\xd8 not a picture")
-    good = (image_folder / "train" / "a cat" / "1.jpg").read_bytes()
-    (image_folder / "train" / "a cat" / "cut.jpg").write_bytes(good[: len(good) // 2])
-    _, dataset = load_run(data="folder", data_folder=str(image_folder))
-    assert dataset.unreadable == ("train/a cat/broken.jpg", "train/a cat/cut.jpg")
-    assert len(dataset.train) + len(dataset.val) == 40
-
-
-def test_a_class_left_empty_is_an_error(runs, image_folder):
-    for path in (image_folder / "test" / "a cat").iterdir():
-        path.write_bytes(b"")
-    run, dataset = load_run(data="folder", data_folder=str(image_folder))
-    with pytest.raises(LabError, match=r"a cat holds no readable image"):
-        load_test(run, dataset)
-
-
-@pytest.mark.parametrize("wrong", ["missing", "no test", "other classes", "not given"])
-def test_a_wrong_folder_is_an_error_that_names_it(runs, image_folder, wrong, tmp_path):
-    given = str(image_folder)
-    if wrong == "missing":
-        given = str(tmp_path / "nowhere")
-    elif wrong == "no test":
-        (image_folder / "test").rename(tmp_path / "away")
-    elif wrong == "other classes":
-        (image_folder / "test" / "dog_ä").rename(image_folder / "test" / "bird")
-    elif wrong == "not given":
-        given = None
-    with pytest.raises(LabError, match=r"train/|not a folder"):
-        load_run(data="folder", data_folder=given)
+        load(run)
 
 
 @pytest.mark.skipif(
-    not REAL or not (sources.project_root() / Path(REAL) / FOLDER).is_dir(),
+    not REAL or not (project_root() / Path(REAL) / FOLDER).is_dir(),
     reason="LAB_DATA_DIR has no CIFAR-10",
 )
 def test_the_official_cifar10_is_split_45000_5000_10000(runs):
@@ -276,22 +193,8 @@ def test_the_official_cifar10_is_split_45000_5000_10000(runs):
     assert (len(dataset.train), len(dataset.val)) == (45_000, 5_000)
     assert len(load_test(run, dataset)) == 10_000
     assert dataset.train.targets.bincount().tolist() == [4500] * 10
-    np.testing.assert_allclose(dataset.mean, (0.4914, 0.4822, 0.4465), atol=5e-4)
-    np.testing.assert_allclose(dataset.std, (0.2470, 0.2435, 0.2616), atol=5e-4)
-
-
-def test_an_image_that_claims_to_be_gigantic_is_unreadable_not_fatal(runs, image_folder):
-    header = b"BM" + bytes(8) + (54).to_bytes(4, "little") + (40).to_bytes(4, "little")
-    size = (100_000).to_bytes(4, "little") * 2
-    bomb = header + size + (1).to_bytes(2, "little") + (24).to_bytes(2, "little") + bytes(24)
-    (image_folder / "train" / "a cat" / "bomb.bmp").write_bytes(bomb)
-    _, dataset = load_run(data="folder", data_folder=str(image_folder))
-    assert dataset.unreadable == ("train/a cat/bomb.bmp",)
-
-
-def test_a_subset_that_cannot_keep_the_classes_is_one_sentence(runs):
-    with pytest.raises(LabError, match="in proportion to 10 classes"):
-        load_run(data="shapes", train_size=9_995)
+    np.testing.assert_allclose(dataset.normalization.mean, (0.4914, 0.4822, 0.4465), atol=5e-4)
+    np.testing.assert_allclose(dataset.normalization.std, (0.2470, 0.2435, 0.2616), atol=5e-4)
 
 
 def test_a_download_that_is_cut_off_is_tried_again(runs, server, monkeypatch):
@@ -309,22 +212,65 @@ def test_a_download_that_is_cut_off_is_tried_again(runs, server, monkeypatch):
     assert len(calls) == 2
 
 
-def test_every_image_is_held_out_by_one_fold_and_classes_stay_in_proportion(runs):
-    held_out = []
-    for fold in range(3):
-        settings = {"data": "shapes", "train_size": 200, "folds": 3, "fold": fold}
-        _, dataset = load_run(**settings)
-        counts = dataset.val.targets.bincount(minlength=10)
-        assert set(counts.tolist()) <= {6, 7}
-        train = {x.numpy().tobytes() for x in dataset.train.images}
-        val = {x.numpy().tobytes() for x in dataset.val.images}
-        assert len(train | val) == 200
-        held_out.append(val)
-        _, again = load_run(**settings, name="again-" + str(fold))
-        assert torch.equal(again.val.images, dataset.val.images)
-    assert len(set.union(*held_out)) == sum(map(len, held_out)) == 200
+def test_only_a_run_that_fell_back_is_told_that_cifar10_can_be_found(runs, tiny_cifar, tmp_path):
+    run, _ = load_run(name="has it")
+    assert cifar10_found_now(run) == ""
+    chosen, _ = load_run(data="shapes", name="chose shapes", train_size=200)
+    assert cifar10_found_now(chosen) == ""
+    os.environ["LAB_DATA_DIR"] = str(tmp_path / "empty")
+    _forget()
+    fell_back, _ = load_run(name="fell back", train_size=200)
+    assert cifar10_found_now(fell_back) == ""
+    os.environ["LAB_DATA_DIR"] = str(tiny_cifar.parent)
+    assert "`--from 01`" in cifar10_found_now(fell_back)
 
 
-def test_more_folds_than_images_of_a_class_are_refused(runs):
-    with pytest.raises(LabError, match=r"folds=21 needs as many .* one class has 20; use fewer"):
-        load_run(data="shapes", train_size=200, folds=21)
+def test_to_look_for_cifar10_needs_neither_torch_nor_its_files(runs, tiny_cifar):
+    for path in tiny_cifar.iterdir():
+        path.unlink()
+    code = (
+        "import sys\n"
+        "from lab_utils.core.run import open_run\n"
+        "from lab_utils.data.sources import cifar10_found_now\n"
+        "run = open_run('02_data', 'quick', name='a')\n"
+        "run.use_data('shapes', 'f00d')\n"
+        "print(cifar10_found_now(run), 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("CIFAR-10 can be found now")
+    assert done.stdout.endswith("False\n")
+
+
+def test_a_run_on_cifar10_loads_no_other_data_set():
+    code = (
+        "import sys\n"
+        "import lab_utils.data.batches\n"
+        "from lab_utils.data import cifar10, sources\n"
+        "cifar10.read = lambda split: split\n"
+        "assert sources.read('cifar10', 'train', None) == 'train'\n"
+        "print({'lab_utils.data.shapes', 'lab_utils.data.folder'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_where_the_images_will_come_from_is_told_without_reading_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path))
+    (tmp_path / FOLDER).mkdir()
+    found = image_source(Settings(experiment="x"))
+    assert "LAB_DATA_DIR" in found.place
+    assert found.images == 50_000 and found.at_hand
+    assert image_source(Settings(experiment="x", data="shapes")).images == 10_000
+    assert image_source(Settings(experiment="x", train_size=300)).images == 300
+    for name in ("train/a/1.png", "train/b/2.JPG", "train/b/notes.txt", "test/a/3.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    settings = Settings(experiment="x", data="folder", data_folder=str(tmp_path))
+    assert image_source(settings).images == 2
+
+
+def test_images_that_have_to_be_downloaded_are_not_at_hand(tiny_cifar, tmp_path):
+    os.environ["LAB_DATA_DIR"] = str(tmp_path / "empty")
+    found = image_source(Settings(experiment="x", data="cifar10"))
+    assert not found.at_hand and "170 MB" in found.place and "shapes" not in found.place
+    assert "shapes" in image_source(Settings(experiment="x")).place
