@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 from lab_utils import LabError
-from lab_utils.core.files import write_atomic, write_json
+from lab_utils.core.files import write_atomic, write_json, write_text
 from lab_utils.core.params import load_params
 from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
@@ -25,21 +25,18 @@ _LOCAL = re.compile(r"/(?:[\w.-]+/)+|\b[A-Za-z]:\\")  # a path from a root
 def main(words: list[str]) -> None:
     """Take the runs that ``words`` name, as `lab compare` understands them; rewrite README.md."""
     for result in find(*words):
-        target = results_dir() / result.experiment / result.name
+        target = results_dir() / result.run.settings.experiment / result.run.name
         take(result, target)
         size = sum(path.stat().st_size for path in target.iterdir())
         print(f"{target.relative_to(results_dir().parent)}: {size / 1e3:.0f} kB")
     folders = [path.parent for path in sorted(results_dir().glob("*/*/metrics.json"))]
-    text = readme(folders)
-    write_atomic(
-        results_dir() / "README.md", lambda file: file.write_text(text, encoding="utf-8")
-    )  # fmt: skip
+    write_text(results_dir() / "README.md", readme(folders))
 
 
 def take(result: Result, target: Path) -> None:
     """Write the small files of ``result`` to ``target``; LabError where one names a local path."""
-    run = Run.open(result.folder)
-    if run.settings.data == "folder":
+    run = result.run
+    if result.data == "folder":
         raise LabError(f"Run {run.name!r} used images that nobody else has; it is not taken.")
     texts = {
         name: run.file(name).read_text(encoding="utf-8")
@@ -51,26 +48,22 @@ def take(result: Result, target: Path) -> None:
         if found := _LOCAL.search(text):
             raise LabError(f"{name} of run {run.name!r} names a local path, {found[0]!r}.")
     for name, text in texts.items():
-        write_atomic(target / name, lambda file, text=text: file.write_text(text, encoding="utf-8"))
+        write_text(target / name, text)
     write_json(target / "manifest.json", manifest)
     write_json(target / "metrics.json", metrics)
     with np.load(run.file("predictions.npz")) as stored:
         saved = {"predicted": result.predicted, "targets": result.targets}
         saved["classes"] = stored["classes"]
-        write_atomic(
-            target / "predictions.npz", lambda path: np.savez_compressed(path, **saved)
-        )  # fmt: skip
+    write_atomic(target / "predictions.npz", lambda path: np.savez_compressed(path, **saved))
 
 
 def command(settings: Settings) -> str:
     """The one command that makes a run with these settings again."""
-    params = load_params()
-    values = params["defaults"] | (params["experiments"][settings.experiment] or {})
-    usual = Settings(experiment=settings.experiment, **values)
+    usual = load_params().settings(settings.experiment).model_dump(mode="json")
     changed = [
         f"{key}={value if isinstance(value, str) else json.dumps(value, separators=(',', ':'))}"
         for key, value in settings.model_dump(mode="json", exclude={"title"}).items()
-        if value != usual.model_dump(mode="json")[key]
+        if value != usual[key]
     ]
     words = ["lab", "sweep", settings.experiment, *(["--set", *changed] if changed else [])]
     return shlex.join(words)
@@ -87,11 +80,11 @@ def readme(folders: list[Path]) -> str:
         "| run | test accuracy | training | made at | the command |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for result in map(load, folders):
-        made = Run.open(result.folder).manifest["04_training"]
+    for run in map(Run.open, folders):
+        result, made = load(run), run.manifest["04_training"]
         lines.append(
-            f"| {result.name} | {result.test_accuracy:.2%} | {result.train_seconds:,.0f} s "
-            f"| {made['git_commit'] or 'unknown'} | `{command(result.settings)}` |"
+            f"| {run.name} | {result.test_accuracy:.2%} | {result.train_seconds:,.0f} s "
+            f"| {made['git_commit'] or 'unknown'} | `{command(run.settings)}` |"
         )
     return "\n".join(lines) + "\n"
 

@@ -1,23 +1,30 @@
-"""What one setting does: sensitivity in a grid of runs, ablation of a recipe's parts.
+"""What one setting does: sensitivity to a value, and ablation of a recipe's parts.
 
 A choice is made by validation accuracy; the test accuracy stands beside it and chooses nothing.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lab_utils.experiments.recipes import Group
 
+SHAPE = ("lr", "batch_size", "epochs", "model")  # sensitivity to these; the rest is ablation
+
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """A recipe with one setting other than in the recipe it is compared with (``base``)."""
+    """What the value of a ``setting`` brings: ``base`` differs from ``group`` in it alone."""
 
     setting: str
-    value: Any
     group: Group
     base: Group
+
+    @property
+    def value(self) -> Any:
+        """What the setting is here."""
+        return self.group.recipe[self.setting]
 
     @property
     def chosen(self) -> bool:
@@ -29,38 +36,52 @@ class Effect:
         """Mean validation accuracy less that of the base, as a fraction of 1."""
         return self.group.val_accuracy - self.base.val_accuracy
 
-    @property
-    def difference(self) -> float:
-        """Mean test accuracy less that of the base, as a fraction of 1."""
-        return self.group.accuracy - self.base.accuracy
-
 
 def sensitivity(groups: Sequence[Group]) -> list[Effect]:
-    """What each setting of a grid does, around the recipe with the best validation accuracy.
+    """What each value that was tried of a setting of ``SHAPE`` brings, all else kept.
 
-    Of each experiment: for each setting in which two recipes differ, the recipes that differ from
-    the best in nothing else, with the best itself, by rising value. Works for ``lr``,
-    ``batch_size``, ``model`` and any other setting that a sweep varied.
+    Of each experiment around the recipe that most of these settings were varied from; of several,
+    as in a full grid, around the best by validation accuracy. Setting by setting and by rising
+    value; the base of each setting is its best value.
     """
     effects = []
     for members in _by_experiment(groups):
-        best = max(members, key=lambda g: g.val_accuracy)
-        effects += around(best, members)
+        near = {
+            g: {name: found for name, found in _neighbours(g, members).items() if name in SHAPE}
+            for g in members
+        }
+        centre = max(members, key=lambda g: (len(near[g]), g.val_accuracy))
+        for setting, others in sorted(near[centre].items()):
+            best = max([centre, *others], key=lambda g: g.val_accuracy)
+            tried = [Effect(setting, g, best) for g in [centre, *others]]
+            effects += sorted(tried, key=lambda effect: value_order(effect.value))
     return effects
 
 
 def ablation(groups: Sequence[Group]) -> list[Effect]:
-    """The parts of a recipe taken out one at a time, the most harmful loss first.
+    """The parts of a recipe (settings not in ``SHAPE``) changed one at a time, the worst first.
 
-    Of each experiment the full recipe is the one that most others differ from in one setting alone
-    (of several, that of the shortest run name). It is not among the effects itself.
+    Of each experiment the base is the full recipe: the one that most others differ from in one
+    setting alone (of several, that of the shortest run name).
     """
     effects = []
     for members in _by_experiment(groups):
-        full = min(members, key=lambda g: (-_neighbours(g, members), len(g.results[0].name)))
-        parts = [effect for effect in around(full, members) if not effect.chosen]
+        near = {g: _neighbours(g, members) for g in members}
+        full = min(
+            members, key=lambda g: (-sum(map(len, near[g].values())), len(g.results[0].run.name))
+        )
+        parts = [
+            Effect(name, g, full) for name, found in near[full].items() for g in found
+            if name not in SHAPE
+        ]  # fmt: skip
         effects += sorted(parts, key=lambda effect: effect.val_difference)
     return effects
+
+
+def value_order(value: Any) -> tuple[bool, float, str]:
+    """Sorts numbers by size, then all else by its text: None may stand beside numbers."""
+    number = isinstance(value, int | float)
+    return not number, value if number else 0.0, str(value)
 
 
 def _by_experiment(groups: Sequence[Group]) -> list[list[Group]]:
@@ -68,81 +89,11 @@ def _by_experiment(groups: Sequence[Group]) -> list[list[Group]]:
     return [[g for g in groups if g.experiment == name] for name in names]
 
 
-def _neighbours(base: Group, members: Sequence[Group]) -> int:
-    return sum(not effect.chosen for effect in around(base, members))
-
-
-def around(base: Group, members: Sequence[Group]) -> list[Effect]:
-    """``base`` and its neighbours, those that differ in one setting, setting by setting."""
-    near: dict[str, list[Group]] = {}
+def _neighbours(base: Group, members: Sequence[Group]) -> dict[str, list[Group]]:
+    """The ``members`` that differ from ``base`` in one setting alone, by the name of it."""
+    near: dict[str, list[Group]] = defaultdict(list)
     for other in members:
         differs = [key for key, value in base.recipe.items() if other.recipe[key] != value]
         if len(differs) == 1 and differs != ["fold"]:  # which part is held out is no choice
-            near.setdefault(differs[0], [base]).append(other)
-    effects = []
-    for setting, found in sorted(near.items()):
-        rows = [Effect(setting, g.recipe[setting], g, base) for g in found]
-        effects += sorted(rows, key=lambda effect: _order(effect.value))
-    return effects
-
-
-def _order(value: Any) -> tuple[bool, float, str]:
-    """Numbers by size, then all else by its text: None may stand beside numbers."""
-    number = isinstance(value, int | float)
-    return not number, value if number else 0.0, str(value)
-
-
-SHAPE = ("lr", "batch_size", "epochs", "model")  # sensitivity to these; the rest is ablation
-
-
-_MOST = 12
-
-
-def heads(groups: Sequence[Group], own: Group | None = None) -> list[Group]:
-    """All groups; of more than twelve, the best of each experiment by validation, and ``own``."""
-    if len(groups) <= _MOST:
-        return list(groups)
-    best = {g.experiment: g for g in sorted(groups, key=lambda g: g.val_accuracy)}
-    return [g for g in groups if g is own or g in best.values()]
-
-
-def varied(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """Sensitivity to the settings of ``SHAPE``: a row for each value tried, all else kept.
-
-    Of each experiment around the recipe that most of these settings were varied from; of several,
-    as in a full grid, around the best by validation accuracy. ``chosen`` is the best value.
-    """
-    found = []
-    for name in dict.fromkeys(g.experiment for g in groups):
-        members = [g for g in groups if g.experiment == name]
-        near = {g: [e for e in around(g, members) if e.setting in SHAPE] for g in members}
-        base = max(members, key=lambda g: (len({e.setting for e in near[g]}), g.val_accuracy))
-        for setting in dict.fromkeys(effect.setting for effect in near[base]):
-            lines = [plain(effect) for effect in near[base] if effect.setting == setting]
-            best = max(lines, key=lambda line: line["val_accuracy"])
-            found += [
-                line
-                | {"chosen": line is best}
-                | {"val_difference": line["val_accuracy"] - best["val_accuracy"]}
-                for line in lines
-            ]
-    return found
-
-
-def plain(effect: Effect) -> dict[str, Any]:
-    """``effect`` as values for JSON: a setting that is no number or text becomes text."""
-    value, base = (
-        value if isinstance(value, int | float | str) else str(value)
-        for value in (effect.value, effect.base.recipe[effect.setting])
-    )
-    return {
-        "experiment": effect.group.experiment,
-        "setting": effect.setting,
-        "value": value,
-        "base": base,
-        "seeds": len(effect.group.results),
-        "val_accuracies": [r.val_accuracy for r in effect.group.results],
-        "val_accuracy": effect.group.val_accuracy,
-        "val_difference": effect.val_difference,
-        "accuracy": effect.group.accuracy,
-    }
+            near[differs[0]].append(other)
+    return near

@@ -1,109 +1,66 @@
 """The figures of notebook 07 and of the report's comparison: several recipes in one picture.
 
-Everything is keyed by the label of a recipe; the same labels in the same order look the same in
-every figure. Where there is nothing to draw, the figure says so.
+Of more than twelve recipes they show ``recipes.overview``, and a recipe looks the same in each.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import cycle
+from collections import Counter
+from collections.abc import Sequence
 import textwrap
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
-import numpy as np
+from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
+import pandas as pd
+import seaborn as sns
 
-from lab_utils.core.drawing import (
-    BLUE,
-    GRAY,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    RED,
-    LabFigure,
-    new_figure,
-    styled,
+from lab_utils.core.drawing import GRAY, Drawing, LabFigure, new_figure, styled, whole_numbers
+from lab_utils.experiments.effects import Effect, value_order
+from lab_utils.experiments.recipes import Group, overview
+
+_COSTS = (  # what each costs, how much of it is 1 on the axis, and the axis' name
+    ("seconds", 1, "training (s)"),
+    ("parameters", 1e6, "parameters (millions)"),
+    ("flops", 1e6, "one image (MFLOP)"),
 )
-
-_COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, GRAY, "black")
-
-
-_MARKERS = "os^Dvp"  # one fewer than colours: 42 recipes look different in both
-
-
-_LINES = ("-", "--", ":", "-.")
-
-
-_COSTS = (
-    ("seconds", "training (s)", 1.0),
-    ("parameters", "parameters", 1.0),
-    ("flops", "forward pass (MFLOP)", 1e-6),
-)
-
-
-def _looks(labels: Sequence[str]) -> dict[str, tuple[str, str, str]]:
-    """Colour, marker and line of each label."""
-    lines = (line for line in cycle(_LINES) for _ in _COLORS)
-    each = zip(labels, cycle(_COLORS), cycle(_MARKERS), lines, strict=False)
-    return {label: look for label, *look in each}
-
-
-def _nothing(ax: Axes, text: str) -> None:
-    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=GRAY)
-    ax.grid(False)
-    ax.tick_params(bottom=False, labelbottom=False, left=False, labelleft=False)
-
-
-def _legend(figure: LabFigure, handles: Mapping[str, Any]) -> None:
-    """One legend below all panels, in as many columns as fit beside each other."""
-    short = [textwrap.shorten(label, 75, placeholder=" …") for label in handles]
-    room = 15 * figure.get_figwidth()  # characters
-    for columns in range(min(6, len(short)), 0, -1):
-        rows = -(-len(short) // columns)
-        widths = [max(map(len, short[i : i + rows])) + 6 for i in range(0, len(short), rows)]
-        if sum(widths) <= room:
-            break
-    figure.set_figheight(figure.get_figheight() + 0.19 * rows)
-    figure.legend(
-        handles.values(), short, loc="outside lower center", ncols=len(widths), fontsize=8,
-        labelspacing=0.3, columnspacing=1.5,
-    )  # fmt: skip
 
 
 @styled
-def curves(histories: Mapping[str, Sequence[Sequence[float]]]) -> LabFigure:
+def compared_curves(groups: Sequence[Group], own: Group | None = None) -> Drawing:
     """Validation accuracy by epoch: the mean over the seeds and a band from lowest to highest.
 
-    ``histories`` has, of each recipe, a list of accuracies (fractions of 1) for each seed. Where
-    early stopping made them differ in length, the curve ends with the shortest.
+    Where early stopping made the seeds differ in length, the curve ends with the shortest.
     """
+    shown, some = _shown(groups, own)
+    lengths = [min(len(r.history) for r in g.results) for g in shown.values()]
+    rows = [
+        {"recipe": label, "epoch": epoch.epoch, "accuracy": epoch.val_accuracy}
+        for (label, g), length in zip(shown.items(), lengths, strict=True)
+        for result in g.results
+        for epoch in result.history[:length]
+    ]
     figure, ax = new_figure(6.4, 2.9)
-    looks, handles = _looks(list(histories)), {}
-    lengths = [min(map(len, seeds)) for seeds in histories.values()]
-    for (label, seeds), length in zip(histories.items(), lengths, strict=True):
-        color, marker, line = looks[label]
-        values = 100 * np.array([seed[:length] for seed in seeds])
-        epochs = np.arange(1, length + 1)
-        (handles[label],) = ax.plot(
-            epochs, values.mean(0), line, color=color, marker=marker, markersize=3.5,
-            markevery=max(1, length // 8),
-        )  # fmt: skip
-        if len(values) > 1:
-            ax.fill_between(epochs, values.min(0), values.max(0), color=color, alpha=0.18, lw=0)
-    if not histories:
-        _nothing(ax, "no run to draw")
-        return figure
-    if max(lengths) >= 5 * min(lengths):  # or the short trainings are lost at the left edge
-        ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter("{x:g}")
+    sns.lineplot(
+        pd.DataFrame(rows), x="epoch", y="accuracy", errorbar=("pi", 100), markersize=5, ax=ax,
+        **_looks(shown),
+    )  # fmt: skip
+    for line, length in zip(ax.lines, lengths, strict=False):
+        line.set_markevery(max(1, length // 8))
+    logarithmic = max(lengths) >= 5 * min(lengths)  # or short trainings are lost at the left edge
+    if logarithmic:
+        _logarithmic_x(ax, 1, max(lengths))
     else:
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    ax.set_xlabel("epoch")
-    ax.set_ylabel("validation accuracy (%)")
-    _legend(figure, handles)
-    return figure
+        whole_numbers(ax.xaxis)
+    ax.set_xlabel("epoch (logarithmic)" if logarithmic else "epoch")
+    _finish(figure, ax, "validation accuracy")
+    ends = sorted(shown.values(), key=lambda g: g.val_accuracy)
+    return Drawing(
+        "compared_curves",
+        figure,
+        f"Validation accuracy by epoch{some}: the mean over the seeds, and a band from the lowest "
+        "to the highest of them." + " The axis of epochs is logarithmic." * logarithmic,
+        f"Curves of {len(shown)} recipes; the chosen epochs reach from {ends[0].val_accuracy:.1%} "
+        f"({ends[0].label}) to {ends[-1].val_accuracy:.1%} ({ends[-1].label}).",
+    )
 
 
 def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
@@ -116,131 +73,138 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
 
 
 @styled
-def pareto(rows: Sequence[Mapping[str, Any]]) -> LabFigure:
-    """Test accuracy against training time, parameters and FLOPs; the Pareto front is joined.
-
-    ``rows`` are those of ``lab_utils.comparison.rows`` with a ``label``. A cost that is None is
-    left out of its panel.
-    """
+def compared_pareto(groups: Sequence[Group], own: Group | None = None) -> Drawing:
+    """Test accuracy against training time, parameters and FLOPs; the Pareto front is joined."""
+    shown, some = _shown(groups, own)
+    frame = pd.DataFrame([g.row | {"recipe": label} for label, g in shown.items()])
     figure, axes = new_figure(7.6, 2.5, 1, 3, sharey=True)
-    looks, handles = _looks([row["label"] for row in rows]), {}
-    for ax, (key, name, scale) in zip(axes, _COSTS, strict=True):
-        known = [row for row in rows if row[key] is not None]
+    for ax, (cost, one, name) in zip(axes, _COSTS, strict=True):
+        _costs(ax, frame, frame[cost] / one, _looks(shown))
         ax.set_xlabel(name)
-        if not known:
-            _nothing(ax, "not known")
-            continue
-        costs = [scale * row[key] for row in known]
-        accuracies = [100 * row["accuracy"] for row in known]
-        front = pareto_front(costs, accuracies)
-        ax.plot(
-            [costs[i] for i in front], [accuracies[i] for i in front], color=GRAY, lw=1, zorder=1
-        )
-        for row, cost, accuracy in zip(known, costs, accuracies, strict=True):
-            color, marker, _ = looks[row["label"]]
-            ends = [[accuracy - 100 * row["low"]], [100 * row["high"] - accuracy]]
-            handles[row["label"]] = ax.errorbar(
-                cost, accuracy, np.clip(ends, 0, None), fmt=marker, color=color, markersize=5.5,
-                elinewidth=1, ls="none",
-            )  # fmt: skip
-        _cost_axis(ax, costs)
-    if rows:
-        axes[0].set_ylabel("test accuracy (%)")
-        # The interval of two seeds may be so wide that it has to be cut.
-        low = min(100 * max(row["low"], row["accuracy"] - 0.03) for row in rows)
-        high = max(100 * min(row["high"], row["accuracy"] + 0.03) for row in rows)
-        margin = 0.05 * (high - low)
-        axes[0].set_ylim(low - margin, min(100.0, high + margin))
-        _legend(figure, {row["label"]: handles[row["label"]] for row in rows})
-    return figure
+    # The interval of two seeds may be so wide that it has to be cut.
+    low = max(frame.low.min(), frame.accuracy.min() - 0.03)
+    high = min(frame.high.max(), frame.accuracy.max() + 0.03)
+    axes[0].set_ylim(low - 0.05 * (high - low), min(1.0, high + 0.05 * (high - low)))
+    _finish(figure, axes[0], "test accuracy")
+    best = ", ".join(frame.recipe.iloc[pareto_front(frame.parameters, frame.accuracy)])
+    return Drawing(
+        "compared_pareto",
+        figure,
+        f"Test accuracy{some} with its 95% interval against training time, parameters and the "
+        "operations of one image, on logarithmic axes; recipes of the same cost stand side by "
+        f"side. The line joins those that no cheaper one equals; by parameters: {best}. Times can "
+        "be compared only between runs made alike on the same machine.",
+        f"Three scatter plots of {len(shown)} recipes, accuracy against cost on a logarithmic "
+        f"scale; against parameters the front is made of {best}.",
+    )
 
 
-def _cost_axis(ax: Axes, costs: Sequence[float]) -> None:
-    """Logarithmic, with three to five plain numbers on it."""
-    ax.set_xscale("log")
-    low, high = min(costs), max(costs)
-    if high < 1.5 * low:
-        low, high = low / 1.5, high * 1.5
-    ax.set_xlim(low / (high / low) ** 0.08, high * (high / low) ** 0.08)
-    decades = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [step * 10.0**decade for decade in decades for step in steps]
-        ticks = [tick for tick in ticks if ax.get_xlim()[0] <= tick <= ax.get_xlim()[1]]
-        if len(ticks) <= 5:
-            break
-    ax.xaxis.set_major_locator(FixedLocator(ticks))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(lambda value, _: _plain(value))
-
-
-def _order(value: Any) -> tuple[bool, Any]:
-    number = isinstance(value, int | float)
-    return not number, value if number else str(value)
-
-
-def _plain(value: float) -> str:
-    for size, unit in ((1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"
+def _costs(ax: Axes, recipes: pd.DataFrame, cost: pd.Series, looks: dict[str, Any]) -> None:
+    """A point for each of the ``recipes`` with its interval, and the front."""
+    same = cost.groupby(cost)
+    place = cost * 1.06 ** (same.cumcount() - (same.transform("size") - 1) / 2)
+    front = pareto_front(list(cost), list(recipes.accuracy))
+    ax.plot(place.iloc[front], recipes.accuracy.iloc[front], color=GRAY, lw=1, zorder=1)
+    ends = [recipes.accuracy - recipes.low, recipes.high - recipes.accuracy]
+    ax.errorbar(place, recipes.accuracy, ends, fmt="none", ecolor=GRAY, elinewidth=1, zorder=1)
+    sns.scatterplot(recipes, x=place, y="accuracy", s=36, ax=ax, **looks)
+    _logarithmic_x(ax, place.min() / 1.5, place.max() * 1.5)
 
 
 @styled
-def sensitivity(effects: Sequence[Mapping[str, Any]]) -> LabFigure:
-    """Validation accuracy by the value of a setting, a panel for each; the chosen value is filled.
+def compared_sensitivity(effects: Sequence[Effect]) -> Drawing:
+    """Validation accuracy by the value of a setting, a panel for each; at least one effect.
 
-    ``effects``: ``experiment``, ``setting``, ``value``, ``chosen`` and ``val_accuracies``, one
-    fraction of 1 for each seed, of each value tried. A line joins the means of numbers.
+    A line joins the means of numbers; a dash is a seed, and the chosen value has a ring.
     """
-    settings = list(dict.fromkeys(effect["setting"] for effect in effects))
-    figure, axes = new_figure(
-        max(3.6, min(7.6, 3.0 * len(settings))), 2.3, 1, max(1, len(settings)), squeeze=False,
-        sharey=True,
-    )  # fmt: skip
-    looks = _looks(list(dict.fromkeys(effect["experiment"] for effect in effects)))
-    handles: dict[str, Any] = {}
-    turned = 0  # the letters of the longest value that does not fit upright
-    if not effects:
-        _nothing(axes[0, 0], "no setting was varied")
-        return figure
+    settings = list(dict.fromkeys(effect.setting for effect in effects))
+    width = max(3.6, min(7.6, 3.0 * len(settings)))
+    figure, axes = new_figure(width, 2.3, 1, len(settings), squeeze=False, sharey=True)
+    looks = _looks(dict.fromkeys(effect.group.experiment for effect in effects))
     for ax, setting in zip(axes.flat, settings, strict=True):
-        mine = [effect for effect in effects if effect["setting"] == setting]
-        values = [str(value) for value in sorted({e["value"] for e in mine}, key=_order)]
-        for label, look in looks.items():
-            if own := [effect for effect in mine if effect["experiment"] == label]:
-                handles[label] = _tried(ax, own, values, *look)
-        ax.set_xticks(range(len(values)), values)
-        ax.set_xlim(-0.5, len(values) - 0.5)
-        if max(map(len, values)) > 40 / len(values) / len(settings):
-            ax.tick_params(axis="x", rotation=20)
-            turned = max(turned, *map(len, values))
-            for label in ax.get_xticklabels():
-                label.set(ha="right", rotation_mode="anchor")
         ax.set_xlabel(setting)
-    axes[0, 0].set_ylabel("validation accuracy (%)")
-    figure.set_figheight(figure.get_figheight() + 0.025 * turned)
-    _legend(figure, handles)
-    return figure
+        _tried(ax, [effect for effect in effects if effect.setting == setting], looks)
+        longest = max(len(tick.get_text()) for tick in ax.get_xticklabels())
+        if longest * len(ax.get_xticks()) * len(settings) > 40:
+            ax.tick_params(axis="x", rotation=20)
+    _finish(figure, axes[0, 0], "validation accuracy")
+    low, *_, high = sorted(effects, key=lambda effect: effect.group.val_accuracy)
+    return Drawing(
+        "compared_sensitivity",
+        figure,
+        "Validation accuracy where one setting alone was varied: the mean, a dash for each seed, "
+        "and a ring around the best value.",
+        f"Mean validation accuracy by {', '.join(settings)}, from {low.group.val_accuracy:.1%} "
+        f"with {low.setting}={low.value} to {high.group.val_accuracy:.1%} with "
+        f"{high.setting}={high.value}.",
+    )
 
 
-def _tried(
-    ax: Axes,
-    own: Sequence[Mapping[str, Any]],
-    values: list[str],
-    color: str,
-    marker: str,
-    line: str,
-) -> Any:
-    """What one experiment tried of a setting; the line of its means."""
-    places = [values.index(str(effect["value"])) for effect in own]
-    means = [100 * np.mean(effect["val_accuracies"]) for effect in own]
-    joined = line if all(isinstance(e["value"], int | float) for e in own) else "none"
-    (handle,) = ax.plot(
-        places, means, ls=joined, color=color, marker=marker, markerfacecolor="white"
+def _tried(ax: Axes, effects: Sequence[Effect], looks: dict[str, Any]) -> None:
+    """The values of one setting that were tried."""
+    values = sorted({effect.value for effect in effects}, key=value_order)
+    rows = [
+        {"value": str(e.value), "accuracy": r.val_accuracy, "recipe": e.group.experiment}
+        for e in effects
+        for r in e.group.results
+    ]
+    line = "-" if all(isinstance(value, int | float) for value in values) else "none"
+    options = {key: looks[key] for key in ("hue", "hue_order", "palette")} | {
+        "data": pd.DataFrame(rows), "x": "value", "y": "accuracy", "ax": ax,
+        "order": [str(value) for value in values],
+    }  # fmt: skip
+    sns.stripplot(**options, marker="_", jitter=False, linewidth=1.2, size=9, legend=False)
+    sns.pointplot(**options, errorbar=None, linestyles=line, lw=1.6, markersize=5)
+    for effect in (effect for effect in effects if effect.chosen):
+        place = (values.index(effect.value), effect.group.val_accuracy)
+        ax.plot(*place, "o", markersize=11, markerfacecolor="none", markeredgecolor="black")
+
+
+def _shown(groups: Sequence[Group], own: Group | None) -> tuple[dict[str, Group], str]:
+    """What is drawn, by its name in the legend, and how a caption says that it is not all."""
+    shown = overview(groups, own)
+    often = Counter(g.experiment for g in shown)
+    names = [g.experiment if often[g.experiment] == 1 else g.label for g in shown]
+    names = [name + " (this run)" * (g is own) for name, g in zip(names, shown, strict=True)]
+    some = "" if len(shown) == len(groups) else f" of {len(shown)} of the {len(groups)} recipes"
+    return dict(zip(names, shown, strict=True)), some
+
+
+def _looks(recipes: dict[str, Any]) -> dict[str, Any]:
+    """Seaborn's options that give each name a colour, a marker and a line of its own."""
+    names = list(recipes)
+    colors = sns.color_palette("colorblind")
+    if len(names) > len(colors):
+        wheel = sns.husl_palette(len(names), s=0.95, l=0.55)
+        colors = wheel[::3] + wheel[1::3] + wheel[2::3]  # so that neighbours are far apart
+    return {
+        "hue": "recipe", "hue_order": names, "palette": colors[: len(names)],
+        "style": "recipe", "style_order": names, "markers": True,
+    }  # fmt: skip
+
+
+def _logarithmic_x(ax: Axes, low: float, high: float) -> None:
+    """A logarithmic axis with plain numbers, few enough to be read."""
+    ax.set_xscale("log")
+    ax.set_xlim(0.95 * low, 1.05 * high)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1, 3)))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter("{x:g}")
+
+
+def _finish(figure: LabFigure, ax: Axes, label: str) -> None:
+    """Name the shared y axis, and put the legend below, in as many columns as have room."""
+    handles, names = ax.get_legend_handles_labels()
+    for panel in figure.axes:
+        if legend := panel.get_legend():
+            legend.remove()
+    ax.set_ylabel(label)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    short = [textwrap.shorten(name, 75, placeholder=" …") for name in names]
+    columns = int(15 * figure.get_figwidth() / (max(map(len, short)) + 6))
+    columns = max(1, min(6, columns, len(short)))
+    figure.set_figheight(figure.get_figheight() + 0.19 * -(-len(short) // columns))
+    figure.legend(
+        handles, short, loc="outside lower center", ncols=columns, fontsize=8, labelspacing=0.3,
+        columnspacing=1.5,
     )  # fmt: skip
-    for place, mean, effect in zip(places, means, own, strict=True):
-        scores = [100 * score for score in effect["val_accuracies"]]
-        ax.plot([place] * len(scores), scores, "_", color=color, markersize=9)
-        if effect["chosen"]:
-            ax.plot(place, mean, marker, color=color)
-    return handle

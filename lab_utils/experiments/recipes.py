@@ -1,73 +1,67 @@
-"""Results taken together by recipe: means over the seeds, with their uncertainty."""
+"""Results with one recipe taken together: means over the seeds, with their uncertainty.
+
+A recipe is what ``Settings.recipe`` returns; runs with the same recipe on the same data are
+repetitions that differ in their seed.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-import csv
-from dataclasses import dataclass
-import io
+from dataclasses import dataclass, fields
+from functools import cached_property
 import json
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import pandas as pd
 from scipy.stats import t
 
-from lab_utils import LabError
-from lab_utils.core.files import write_atomic
-from lab_utils.core.params import as_written, load_params
+from lab_utils.core.files import write_text
+from lab_utils.core.params import load_params
 from lab_utils.core.show import Table
-from lab_utils.experiments.results import Result, find
+from lab_utils.experiments.results import Result, check_same_data, find
+
+_MOST = 12  # recipes that a figure or a table of the report still shows one by one
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
     """One recipe with one or more seeds. Means are over the seeds; accuracies are fractions of 1.
 
-    With several seeds the interval ``low`` to ``high`` is Student's 95% interval of the mean, and
-    includes the luck of the initialisation; with one it is Wilson's, of the test images alone.
+    With several seeds the interval ``low`` to ``high`` is Student's 95% interval of the mean over
+    seeds, on these test images; with one it is Wilson's, of the test images alone.
     """
 
     experiment: str
     # What differs from params.yaml where its namesakes differ from each other: "lr=0.001, epochs=3"
     changed: str
-    results: tuple[Result, ...]  # by seed, one each
+    model: str
+    seeds: int  # how many
     accuracy: float  # on the test split
     low: float
     high: float
-    loss: float
     val_accuracy: float  # what a choice is made by; the test accuracy is only reported
+    loss: float  # on the test split, in nats
+    epochs: float  # trained
     seconds: float  # of training
-    epochs: float
+    parameters: int
+    flops: int  # of one image's forward pass
+    results: tuple[Result, ...]  # by rising seed, one each
 
     @property
     def label(self) -> str:
         """The experiment, and what was changed: unique among the groups made together."""
         return f"{self.experiment} ({self.changed})" if self.changed else self.experiment
 
-    @property
-    def model(self) -> str:
-        """The network's name."""
-        return self.results[0].model
-
-    @property
-    def parameters(self) -> int:
-        """Of the network."""
-        return self.results[0].parameters
-
-    @property
-    def flops(self) -> int | None:
-        """Of one image's forward pass; None where it could not be counted."""
-        return self.results[0].flops
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """In rising order."""
-        return tuple(result.seed for result in self.results)
-
-    @property
+    @cached_property
     def recipe(self) -> dict[str, Any]:
         """The settings, without the seed and what only names things."""
-        return _recipe(self.results[0])
+        return self.results[0].run.settings.recipe()
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """All its plain values, for a table, a CSV file or the report."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "results"}
 
 
 def group(results: Iterable[Result]) -> list[Group]:
@@ -75,113 +69,49 @@ def group(results: Iterable[Result]) -> list[Group]:
 
     Of several runs with the same recipe, data and seed the first counts.
     """
-    seeds: dict[str, dict[int, Result]] = defaultdict(dict)
+    by_recipe: dict[str, dict[int, Result]] = defaultdict(dict)
     for result in results:
-        key = json.dumps([result.fingerprint, _recipe(result)])
-        seeds[key].setdefault(result.seed, result)
-    recipes = {key: _recipe(next(iter(found.values()))) for key, found in seeds.items()}
-    groups = []
-    for key, found in seeds.items():
-        mine = recipes[key]
-        namesakes = [r for r in recipes.values() if r["experiment"] == mine["experiment"]]
-        varied = [name for name in mine if any(r[name] != mine[name] for r in namesakes)]
-        written = _written(mine["experiment"]) if varied else {}
-        changed = [name for name in varied if name not in written or mine[name] != written[name]]
-        members = tuple(found[seed] for seed in sorted(found))
-        low, high = _interval(members)
-        groups.append(
-            Group(
-                experiment=mine["experiment"],
-                changed=", ".join(f"{name}={mine[name]}" for name in changed),
-                results=members,
-                accuracy=mean(r.test_accuracy for r in members),
-                low=low,
-                high=high,
-                loss=mean(r.test_loss for r in members),
-                val_accuracy=mean(r.val_accuracy for r in members),
-                seconds=mean(r.train_seconds for r in members),
-                epochs=mean(r.epochs for r in members),
-            )
-        )
+        settings = result.run.settings
+        key = json.dumps([result.fingerprint, settings.recipe()])
+        by_recipe[key].setdefault(settings.seed, result)
+    members = [tuple(found[seed] for seed in sorted(found)) for found in by_recipe.values()]
+    recipes = [seeds[0].run.settings.recipe() for seeds in members]
+    groups = [_group(s, _changed(r, recipes)) for s, r in zip(members, recipes, strict=True)]
     return sorted(groups, key=lambda g: -g.accuracy)
 
 
-def _written(experiment: str) -> dict[str, Any]:
-    """The settings of ``experiment`` in params.yaml; nothing where it is no longer there."""
-    known = experiment in load_params()["experiments"]
-    return as_written(experiment).model_dump(mode="json") if known else {}
-
-
-def check_same_data(results: Sequence[Result]) -> None:
-    """LabError where two of ``results`` used different data or test splits of different size."""
-    for other in results[1:]:
-        first = results[0]
-        if other.fingerprint != first.fingerprint:
-            used = f"{first.name} used {first.data}, {other.name} used {other.data}"
-            also = " with other images" if first.data == other.data else ""
-            raise LabError(
-                f"Only runs on the same data can be compared: {used}{also}; name such runs alone."
-            )
-        if other.test_images != first.test_images:
-            raise LabError(
-                f"Only runs on the same test images can be compared: {first.name} has "
-                f"{first.test_images:,} and {other.name} has {other.test_images:,}."
-            )
-
-
-def rows(groups: Iterable[Group]) -> list[dict[str, Any]]:
-    """A flat row per group, for a table, a CSV file or the report."""
-    return [
-        {
-            "experiment": g.experiment,
-            "changed": g.changed,
-            "model": g.model,
-            "seeds": len(g.results),
-            "accuracy": g.accuracy,
-            "low": g.low,
-            "high": g.high,
-            "val_accuracy": g.val_accuracy,
-            "loss": g.loss,
-            "epochs": g.epochs,
-            "seconds": g.seconds,
-            "parameters": g.parameters,
-            "flops": g.flops,
-        }
-        for g in groups
-    ]
-
-
-def table(groups: Iterable[Group]) -> Table:
-    """``rows`` for people, in a terminal or a notebook."""
-    return Table(
-        [
-            {
-                "experiment": g.label,
-                "model": g.model,
-                "seeds": len(g.results),
-                "test accuracy": g.accuracy,
-                "95% interval": f"{g.low:.2%} to {g.high:.2%}",
-                "validation": g.val_accuracy,
-                "epochs": g.epochs,
-                "seconds": g.seconds,
-                "parameters": g.parameters,
-                "MFLOP": None if g.flops is None else g.flops / 1e6,
-            }
-            for g in groups
-        ],
-        **{"test accuracy": ".2%", "validation": ".2%", "epochs": "g", "seconds": ",.0f"},
-        **{"parameters": ",", "MFLOP": ",.1f"},
+def _group(results: tuple[Result, ...], changed: str) -> Group:
+    first, accuracies = results[0], [r.test_accuracy for r in results]
+    low, high = first.test_accuracy_low, first.test_accuracy_high
+    if len(results) > 1:
+        half = float(t.ppf(0.975, len(results) - 1)) * stdev(accuracies) / len(results) ** 0.5
+        low, high = max(0.0, mean(accuracies) - half), min(1.0, mean(accuracies) + half)
+    return Group(
+        experiment=first.run.settings.experiment,
+        changed=changed,
+        model=first.run.settings.model,
+        seeds=len(results),
+        accuracy=mean(accuracies),
+        low=low,
+        high=high,
+        val_accuracy=mean(r.val_accuracy for r in results),
+        loss=mean(r.test_loss for r in results),
+        epochs=mean(len(r.history) for r in results),
+        seconds=mean(r.train_seconds for r in results),
+        parameters=first.parameters,
+        flops=first.flops,
+        results=results,
     )
 
 
-def write_csv(path: Path, groups: Iterable[Group]) -> None:
-    """Write ``rows`` to ``path``, atomically."""
-    text = io.StringIO(newline="")
-    found = rows(groups)
-    writer = csv.DictWriter(text, fieldnames=list(found[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found)
-    write_atomic(path, lambda file: file.write_text(text.getvalue(), encoding="utf-8"))
+def _changed(recipe: dict[str, Any], recipes: Sequence[dict[str, Any]]) -> str:
+    """What tells ``recipe`` apart from those of the same experiment, as "lr=0.001, epochs=3"."""
+    name, params = recipe["experiment"], load_params()
+    namesakes = [other for other in recipes if other["experiment"] == name]
+    varied = [key for key in recipe if any(other[key] != recipe[key] for other in namesakes)]
+    written = params.settings(name).recipe() if name in params.experiments and varied else {}
+    changed = [key for key in varied if key not in written or recipe[key] != written[key]]
+    return ", ".join(f"{key}={recipe[key]}" for key in changed)
 
 
 def named(*words: str) -> list[Group]:
@@ -191,14 +121,38 @@ def named(*words: str) -> list[Group]:
     return group(results)
 
 
-def _recipe(result: Result) -> dict[str, Any]:
-    recipe = result.settings.model_dump(mode="json", exclude={"seed", "title", "data_folder"})
-    return recipe | {"data": result.data}  # `auto` is the same recipe as what it became
+def overview(groups: Sequence[Group], own: Group | None = None) -> list[Group]:
+    """All groups; of more than twelve, the best of each experiment by validation, and ``own``."""
+    if len(groups) <= _MOST:
+        return list(groups)
+    best = {g.experiment: g for g in sorted(groups, key=lambda g: g.val_accuracy)}
+    return [g for g in groups if g is own or g in best.values()]
 
 
-def _interval(results: Sequence[Result]) -> tuple[float, float]:
-    if len(results) == 1:
-        return results[0].low, results[0].high
-    accuracies = [r.test_accuracy for r in results]
-    half = float(t.ppf(0.975, len(results) - 1)) * stdev(accuracies) / len(results) ** 0.5
-    return max(0.0, mean(accuracies) - half), min(1.0, mean(accuracies) + half)
+def table(groups: Iterable[Group]) -> Table:
+    """A row for each group, for people, in a terminal or a notebook."""
+    return Table(
+        [
+            {
+                "experiment": g.label,
+                "model": g.model,
+                "seeds": g.seeds,
+                "test accuracy": g.accuracy,
+                "95% interval": f"{g.low:.2%} to {g.high:.2%}",
+                "validation": g.val_accuracy,
+                "epochs": g.epochs,
+                "seconds": g.seconds,
+                "parameters": g.parameters,
+                "MFLOP": g.flops / 1e6,
+            }
+            for g in groups
+        ],
+        **{"test accuracy": ".2%", "validation": ".2%", "epochs": "g", "seconds": ",.0f"},
+        **{"parameters": ",", "MFLOP": ",.1f"},
+    )
+
+
+def write_csv(path: Path, groups: Iterable[Group]) -> None:
+    """Write ``Group.row`` of each group to ``path``, atomically."""
+    frame = pd.DataFrame([g.row for g in groups])
+    write_text(path, frame.to_csv(index=False, lineterminator="\n"))

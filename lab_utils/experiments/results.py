@@ -6,57 +6,42 @@ weights, predicted classes for logits), so both are read by the same code.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 import zipfile
 
 import numpy as np
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 from lab_utils import LabError
-from lab_utils.core.files import read_json
-from lab_utils.core.params import load_params, project_root
-from lab_utils.core.run import Run, runs_dir
-from lab_utils.core.settings import Settings
-from lab_utils.training.history import read_history
+from lab_utils.core.params import load_params, project_root, runs_dir
+from lab_utils.core.run import METRICS, Run
+from lab_utils.training.history import Epoch, read_history
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, config=ConfigDict(arbitrary_types_allowed=True))
 class Result:
-    """What one trained and tested run found. Accuracies are fractions of 1, losses in nats."""
+    """What one trained and tested run found. Accuracies are fractions of 1, losses in nats.
 
-    name: str  # of the run folder
-    folder: Path
-    settings: Settings
+    The names from ``data`` to ``val_accuracy`` are those of metrics.json.
+    """
+
+    run: Run
+    fingerprint: str  # of the data
     data: str  # "cifar10", "shapes" or "folder": what was used, also where the settings say auto
-    fingerprint: str  # of these data
     parameters: int
-    flops: int | None  # of one image's forward pass; None where it cannot be counted
-    epochs: int  # trained, which early stopping may have made fewer than were asked for
+    flops: int  # of one image's forward pass
     train_seconds: float
     test_accuracy: float
-    low: float  # Wilson's 95% interval of the test accuracy
-    high: float
+    test_accuracy_low: float  # Wilson's 95% interval
+    test_accuracy_high: float
     test_loss: float
     test_images: int
     val_accuracy: float  # of the epoch that was chosen by it
-    history: tuple[dict[str, float], ...]  # the rows of history.csv
+    history: tuple[Epoch, ...]  # early stopping may have made it shorter than settings.epochs
     predicted: np.ndarray | None  # (test_images,) uint8 classes, in the order of the test split
-    targets: np.ndarray | None  # (test_images,) uint8; None with `predicted` where the file lacks
-
-    @property
-    def experiment(self) -> str:
-        """The name in ``params.yaml``."""
-        return self.settings.experiment
-
-    @property
-    def model(self) -> str:
-        """The network's name."""
-        return self.settings.model
-
-    @property
-    def seed(self) -> int:
-        """What it was trained with."""
-        return self.settings.seed
+    targets: np.ndarray | None  # (test_images,) uint8; None, as `predicted`, where no file has them
 
 
 def results_dir() -> Path:
@@ -64,102 +49,29 @@ def results_dir() -> Path:
     return project_root() / "report" / "results"
 
 
-def find(*words: str) -> list[Result]:
-    """The finished runs that ``words`` name, each once.
-
-    A word is a folder (a run's, or one that holds runs, such as ``report/results``), the name of an
-    experiment, which stands for all its finished runs, or the name of a run. Names are looked up in
-    the run folders and, where those have none, in the committed results.
-    Raises LabError where a word names nothing, or nothing that has finished.
-    """
-    found: dict[Path, Result] = {}
-    for word in words:
-        for folder in _folders(word):
-            found.setdefault(folder.resolve(), load(folder))
-    return list(found.values())
-
-
-def load(folder: Path) -> Result:
-    """The result in a run folder or a folder of ``report/results``.
+def load(run: Run) -> Result:
+    """The result of ``run``.
 
     Raises LabError where 05_evaluation has not finished or a file is missing or damaged.
     """
-    run = Run.open(folder)
     run.require("05_evaluation")
-
-    metrics, data = run.read_json("metrics.json"), run.manifest["05_evaluation"].get("data", {})
+    metrics = run.read_json(METRICS)
     predicted, targets, classes = _predictions(run.file("predictions.npz"))
     history = tuple(read_history(run.file("history.csv")))
     try:
-        flops = metrics.get("flops")
+        found = {
+            "fingerprint": run.manifest["05_evaluation"]["data"]["fingerprint"],
+            "flops": metrics.get("flops") or _flops(run, classes),
+        }
         return Result(
-            name=run.name,
-            folder=run.path,
-            settings=run.settings,
-            data=metrics["data"],
-            fingerprint=data["fingerprint"],
-            parameters=metrics["parameters"],
-            flops=_flops(run, classes) if flops is None else flops,
-            epochs=len(history),
-            train_seconds=metrics["train_seconds"],
-            test_accuracy=metrics["test_accuracy"],
-            low=metrics["test_accuracy_low"],
-            high=metrics["test_accuracy_high"],
-            test_loss=metrics["test_loss"],
-            test_images=metrics["test_images"],
-            val_accuracy=metrics["val_accuracy"],
-            history=history,
-            predicted=predicted,
-            targets=targets,
+            run=run, history=history, predicted=predicted, targets=targets, **metrics | found
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = " ".join(str(error).split())
         raise LabError(
-            f"{run.file('metrics.json')} or manifest.json is damaged ({error}); run "
-            "05_evaluation of that run again."
+            f"{run.file(METRICS)} or manifest.json is damaged ({reason}); run 05_evaluation of "
+            "that run again."
         ) from None
-
-
-def finished(folder: Path) -> list[Path]:
-    """The run folders among ``folder``, its subfolders and theirs whose test has finished."""
-    candidates = [folder, *sorted(folder.glob("*")), *sorted(folder.glob("*/*"))]
-    return [path for path in candidates if _is_finished(path)]
-
-
-def _is_finished(folder: Path) -> bool:
-    try:
-        manifest = read_json(folder / "manifest.json")
-        tested = manifest["05_evaluation"]["status"] == "done"
-        return tested and (folder / "settings.yaml").is_file()
-    except (LabError, KeyError, TypeError):
-        return False
-
-
-def _folders(word: str) -> list[Path]:
-    path = Path(word)
-    if path.is_dir() and (folders := finished(path)):
-        return folders
-    for place in (runs_dir(), results_dir()):
-        folders = [] if not place.is_dir() else finished(place)
-        named = [f for f in folders if _experiment(f) == word] or [
-            f for f in folders if f.name == word
-        ]
-        if named:
-            return named
-    if (runs_dir() / word / "settings.yaml").is_file():
-        raise LabError(f"Run {word!r} has no finished 05_evaluation: run it to its end first.")
-    if word in load_params()["experiments"]:
-        raise LabError(f"No run of experiment {word!r} has finished; `lab sweep {word}` makes one.")
-    raise LabError(
-        f"{word!r} is no finished run, no experiment and no folder of results; `lab list` shows "
-        "what is there."
-    )
-
-
-def _experiment(folder: Path) -> str | None:
-    try:
-        return Run.open(folder).settings.experiment
-    except LabError:
-        return None
 
 
 def _predictions(path: Path) -> tuple[np.ndarray | None, np.ndarray | None, int]:
@@ -175,58 +87,113 @@ def _predictions(path: Path) -> tuple[np.ndarray | None, np.ndarray | None, int]
         raise LabError(f"{path} is damaged; run 05_evaluation of that run again.") from None
 
 
-def _flops(run: Run, classes: int) -> int | None:
+def _flops(run: Run, classes: int) -> int:
     """What 03_model counted, or would count: a sweep does not run that notebook."""
     if run.done("03_model"):
         return run.read_json("model.json")["flops"]
+    # Imported here because torch takes seconds to load, and most results have their FLOPs.
     from lab_utils.model import networks
     from lab_utils.model.build import model_options
-    from lab_utils.model.summary import count_flops  # loads torch
+    from lab_utils.model.summary import count_flops
 
     settings = run.settings
     size = settings.image_size if settings.data == "folder" else 32
-    try:
-        model = networks.build(settings.model, classes, size, **model_options(settings))
-        return count_flops(model, size)
-    except LabError:
-        return None
+    model = networks.build(settings.model, classes, size, **model_options(settings))
+    return count_flops(model, size)
 
 
-def gather(*folders: Path) -> list[Result]:
+def find(*words: str) -> list[Result]:
+    """The finished runs that ``words`` name, each once.
+
+    A word is a folder (a run's, or one that holds runs, such as ``report/results``), the name of an
+    experiment, which stands for all its finished runs, or the name of a run. Names are looked up in
+    the run folders and, where those have none, in the committed results.
+    Raises LabError where a word names nothing, or nothing that has finished.
+    """
+    runs = {run.path.resolve(): run for word in words for run in _named(word)}
+    return [load(run) for run in runs.values()]
+
+
+def _named(word: str) -> list[Run]:
+    path = Path(word)
+    if (path / "settings.yaml").is_file():
+        return [Run.open(path)]
+    if path.is_dir() and (runs := _finished(path)):
+        return runs
+    for place in (runs_dir(), results_dir()):
+        runs = _finished(place)
+        of_experiment = [run for run in runs if run.settings.experiment == word]
+        if named := of_experiment or [run for run in runs if run.name == word]:
+            return named
+    if (runs_dir() / word / "settings.yaml").is_file():
+        return [Run.load(word)]  # loading its result says what is missing
+    if word in load_params().experiments:
+        raise LabError(f"No run of experiment {word!r} has finished; `lab sweep {word}` makes one.")
+    raise LabError(
+        f"{word!r} is no finished run, no experiment and no folder of results; `lab list` shows "
+        "what is there."
+    )
+
+
+def _finished(folder: Path) -> list[Run]:
+    """The tested runs among ``folder``, its subfolders and theirs; damaged ones are left out."""
+    files = [
+        f for level in ("", "*/", "*/*/") for f in sorted(folder.glob(f"{level}settings.yaml"))
+    ]
+    runs = []
+    for file in files:
+        with suppress(LabError):
+            if (run := Run.open(file.parent)).done("05_evaluation"):
+                runs.append(run)
+    return runs
+
+
+def find_all(*folders: Path) -> list[Result]:
     """The finished runs below ``folders``; without any, of ``runs/`` and ``report/results``.
 
-    Those that are damaged have no figures to compare with and are left out.
+    Those that are damaged are left out.
     """
     results = []
     for place in folders or (runs_dir(), results_dir()):
-        for folder in finished(place) if place.is_dir() else []:
-            try:
-                results.append(load(folder))
-            except LabError:
-                continue
+        for run in _finished(place):
+            with suppress(LabError):
+                results.append(load(run))
     return results
 
 
-def around_run(run: Run) -> tuple[list[Result], dict[str, int]]:
-    """``run`` and what may stand in one table with it, ``run`` first; and what may not.
+def comparable(run: Run) -> tuple[list[Result], Counter[str]]:
+    """``run`` and all that can be compared with it, ``run`` first; and how many others there are.
 
-    Compared are the runs beside it and those in ``report/results`` that used the same data and test
-    split. Of the others, how many there are by the name of their data.
+    Looked at are the runs beside it and ``report/results``. Compared are those with the same data
+    and test split; the others are counted by the name of their data.
     Raises LabError where ``run`` itself has no result.
     """
-    own = load(run.path)
+    own = load(run)
     places = [runs_dir()] if run.path.parent == runs_dir() else []
-    others = [result for result in gather(*places, results_dir()) if result.folder != run.path]
-    apart = Counter(result.data for result in others if not _alike(own, result))
-    return [own, *(result for result in others if _alike(own, result))], dict(apart)
+    others = [result for result in find_all(*places, results_dir()) if result.run.path != run.path]
+    alike = [result for result in others if _test_split(result) == _test_split(own)]
+    return [own, *alike], Counter(r.data for r in others) - Counter(r.data for r in alike)
 
 
-def largest(results: Sequence[Result]) -> list[Result]:
-    """Of ``results`` those on the data that most of them used."""
-    counts = Counter((result.fingerprint, result.test_images) for result in results)
-    most = counts.most_common(1)[0][0] if counts else None
-    return [result for result in results if (result.fingerprint, result.test_images) == most]
+def most_on_same_data(results: Sequence[Result]) -> list[Result]:
+    """Those of ``results`` on the data and test split that most of them used."""
+    counts = Counter(map(_test_split, results)).most_common(1)
+    return [result for result in results if _test_split(result) == counts[0][0]]
 
 
-def _alike(a: Result, b: Result) -> bool:
-    return (a.fingerprint, a.test_images) == (b.fingerprint, b.test_images)
+def check_same_data(results: Sequence[Result]) -> None:
+    """LabError where two of ``results`` used different data or test splits of different size."""
+    for other in results[1:]:
+        if _test_split(other) != _test_split(results[0]):
+            first, second = (
+                f"{r.run.name} was tested on {r.test_images:,} images of {r.data} ({r.fingerprint})"
+                for r in (results[0], other)
+            )
+            raise LabError(
+                f"Only runs on the same data can be compared: {first}, {second}; name one of these "
+                "alone."
+            )
+
+
+def _test_split(result: Result) -> tuple[str, int]:
+    return result.fingerprint, result.test_images

@@ -1,21 +1,24 @@
 """Is a difference more than chance? Tests of two models, and of two recipes over their seeds.
 
 A model is one set of trained weights; McNemar's test compares two of them on the same images. A
-recipe gives another model with every seed; the paired test compares recipes seed by seed.
+recipe gives another model with every seed; the paired t-test compares recipes seed by seed. The
+sentences claim no more than these tests show.
 """
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import mean, stdev
-from typing import Any, TypeVar
+from typing import Any
 
+import numpy as np
 from scipy.stats import ttest_rel
+from statsmodels.stats import contingency_tables
+from statsmodels.stats.multitest import multipletests
 
-from lab_utils import LabError
-from lab_utils.evaluation.metrics import wilson_interval
-from lab_utils.experiments.recipes import Group, check_same_data
-from lab_utils.experiments.results import Result
+from lab_utils.experiments.recipes import Group
+from lab_utils.experiments.results import Result, check_same_data
 
 ALPHA = 0.05  # below it a (corrected) p-value counts as more than chance
 
@@ -63,26 +66,19 @@ class Pair:
         return any(test.differ for test in self.mcnemar)
 
 
-def mcnemar(a: Result, b: Result) -> McNemar:
+def mcnemar(a: Result, b: Result) -> McNemar | None:
     """McNemar's exact test of the models of two runs; ``p_adjusted`` is not corrected here.
 
-    Raises LabError where a run has no predictions or the test images differ.
+    None where they do not both have predictions of the same images.
     """
-    for result in (a, b):
-        if result.predicted is None:
-            raise LabError(f"Run {result.name!r} has no predictions.npz; run 05_evaluation again.")
-    if a.targets.tolist() != b.targets.tolist():
-        raise LabError(f"{a.name} and {b.name} were not tested on the same images.")
+    if a.predicted is None or b.predicted is None or not np.array_equal(a.targets, b.targets):
+        return None
     right_a, right_b = a.predicted == a.targets, b.predicted == b.targets
-    table = [
-        [int((right_a & right_b).sum()), int((right_a & ~right_b).sum())],
-        [int((~right_a & right_b).sum()), int((~right_a & ~right_b).sum())],
-    ]
-    test = _statsmodels().contingency_tables.mcnemar(table, exact=True)
-    p_value = float(test.pvalue)
-    return McNemar(
-        (a.seed, b.seed), len(a.targets), table[0][1], table[1][0], p_value, p_value
-    )  # fmt: skip
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    table = [[0, only_a], [only_b, 0]]  # what both get right, or wrong, does not count
+    p = float(contingency_tables.mcnemar(table, exact=True).pvalue)
+    seeds = (a.run.settings.seed, b.run.settings.seed)
+    return McNemar(seeds, len(a.targets), only_a, only_b, p, p)
 
 
 def compare(groups: Sequence[Group], reference: Group | None = None) -> list[Pair]:
@@ -90,19 +86,15 @@ def compare(groups: Sequence[Group], reference: Group | None = None) -> list[Pai
 
     p-values are corrected for how many pairs these are: all pairs of ten recipes are 45, and with
     three seeds hardly any difference survives so many questions.
-
-    Raises LabError where the groups used different data, or statsmodels is missing.
+    Raises LabError where the groups used different data.
     """
     check_same_data([result for g in groups for result in g.results])
     ordered = sorted(groups, key=lambda g: -g.accuracy)
-    pairs = [
-        _pair(a, b)
-        for a, b in combinations(ordered, 2)
-        if reference is None or a is reference or b is reference
+    pairs = [_pair(a, b) for a, b in combinations(ordered, 2) if reference in (None, a, b)]
+    corrected = _holm([test for pair in pairs for test in pair.mcnemar])
+    return [
+        replace(pair, mcnemar=tuple(next(corrected) for _ in pair.mcnemar)) for pair in _holm(pairs)
     ]
-    pairs = _holm(pairs, lambda pair: pair.p_value)
-    tests = iter(_holm([t for p in pairs for t in p.mcnemar], lambda test: test.p_value))
-    return [replace(p, mcnemar=tuple(next(tests) for _ in p.mcnemar)) for p in pairs]
 
 
 def reference_of(groups: Sequence[Group]) -> Group:
@@ -111,33 +103,15 @@ def reference_of(groups: Sequence[Group]) -> Group:
     Of those with several seeds, where there are two or more: only they differ as recipes, and not
     as single models.
     """
-    repeated = [g for g in groups if len(g.results) > 1]
+    repeated = [g for g in groups if g.seeds > 1]
     return max(repeated if len(repeated) > 1 else groups, key=lambda g: g.val_accuracy)
 
 
-def one_batch(accuracy: float, batch_size: int) -> dict[str, Any]:
-    """What an accuracy that was measured on one batch says: counts and Wilson's 95% interval.
-
-    0.796875 with 128 images is 102 right ones. The keys: ``correct``, ``images``, ``low``, ``high``
-    and ``of_split``, whether 10,000 images can give these digits at all.
-    Raises LabError where the accuracy is no whole number of images of the batch.
-    """
-
-    correct = round(accuracy * batch_size)
-    if abs(correct / batch_size - accuracy) > 1e-9:
-        raise LabError(f"{accuracy} of {batch_size} images is no whole number of images.")
-    low, high = wilson_interval(correct, batch_size)
-    possible = abs(accuracy * 10_000 - round(accuracy * 10_000)) < 1e-6
-    return {
-        "correct": correct, "images": batch_size, "low": low, "high": high, "of_split": possible,
-    }  # fmt: skip
-
-
 def _pair(a: Group, b: Group) -> Pair:
-    of_a, of_b = ({result.seed: result for result in g.results} for g in (a, b))
+    of_a, of_b = ({result.run.settings.seed: result for result in g.results} for g in (a, b))
     seeds = tuple(seed for seed in of_a if seed in of_b)
     models = [(of_a[s], of_b[s]) for s in seeds] or [(a.results[0], b.results[0])]
-    tested = tuple(mcnemar(x, y) for x, y in models if _same_images(x, y))
+    tested = tuple(test for x, y in models if (test := mcnemar(x, y)))
     low = high = p_value = None
     difference = a.accuracy - b.accuracy
     if seeds:
@@ -147,38 +121,92 @@ def _pair(a: Group, b: Group) -> Pair:
         if len(seeds) > 1 and stdev(differences) > 1e-12:
             test = ttest_rel(*scores)
             p_value = float(test.pvalue)
-            low, high = (float(end) for end in test.confidence_interval(0.95))
+            low, high = map(float, test.confidence_interval(0.95))
     return Pair(a, b, seeds, difference, low, high, p_value, p_value, tested)
 
 
-def _same_images(a: Result, b: Result) -> bool:
-    known = a.predicted is not None and b.predicted is not None
-    return known and a.targets.tolist() == b.targets.tolist()
-
-
-_Test = TypeVar("_Test", McNemar, Pair)
-
-
-def _holm(tests: list[_Test], p_value: Callable[[_Test], float | None]) -> list[_Test]:
+def _holm(tests: Sequence[Any]) -> Iterator[Any]:
     """``tests`` with ``p_adjusted`` by Holm's method (Scand. J. Stat. 6, 1979)."""
-    values = [p_value(test) for test in tests]
-    known = [value for value in values if value is not None]
-    if not known:
-        return tests
-    adjusted = iter(_statsmodels().multitest.multipletests(known, method="holm")[1])
+    known = [test.p_value for test in tests if test.p_value is not None]
+    adjusted = iter(multipletests(known, method="holm")[1] if known else ())
+    for test in tests:
+        yield test if test.p_value is None else replace(test, p_adjusted=float(next(adjusted)))
+
+
+def paragraph(
+    groups: Sequence[Group], pairs: Sequence[Pair], reference: Group | None = None
+) -> list[str]:
+    """What a comparison says: what was compared, then a sentence or two per pair."""
+    first, against = groups[0].results[0], f"; reference: {reference.label}" if reference else ""
     return [
-        test if value is None else replace(test, p_adjusted=float(next(adjusted)))
-        for test, value in zip(tests, values, strict=True)
+        f"Recipes: {len(groups)}; runs: {sum(g.seeds for g in groups)}; data: {first.data} "
+        f"({first.test_images:,} test images){against}.",
+        *map(sentence, pairs),
+        *cross_validations(groups),
     ]
 
 
-def _statsmodels() -> Any:
-    try:
-        import statsmodels.stats.contingency_tables
-        import statsmodels.stats.multitest
-    except ImportError:
-        raise LabError(
-            "Tests of significance need statsmodels; install the extra with "
-            "`pip install -e .[compare]`."
-        ) from None
-    return statsmodels.stats
+def cross_validations(groups: Sequence[Group]) -> list[str]:
+    """What k-fold cross-validation gives, a sentence for each recipe and seed with several folds.
+
+    Only the spread is told and no interval: the folds' training images overlap, so their results
+    are not independent, and no estimate of the mean's variance is unbiased (Bengio and Grandvalet,
+    JMLR 5, 2004).
+    """
+    found: dict[tuple[str, int | None, int], dict[int, float]] = defaultdict(dict)
+    for g in groups:
+        rest = [part for part in g.changed.split(", ") if not part.startswith("fold=")]
+        label = f"{g.experiment} ({', '.join(rest)})" if any(rest) else g.experiment
+        for result in g.results:
+            settings = result.run.settings
+            found[label, settings.folds, settings.seed][settings.fold] = result.val_accuracy
+    return [
+        f"{label}, {len(folds)} of {k} folds: validation accuracy {mean(folds.values()):.2%} in "
+        f"the mean, with a standard deviation of {100 * stdev(folds.values()):.2f} points from "
+        "fold to fold."
+        for (label, k, _), folds in found.items()
+        if len(folds) > 1
+    ]
+
+
+def sentence(pair: Pair) -> str:
+    """One pair: the difference, its uncertainty, and whether it is more than chance."""
+    n, tests = len(pair.seeds), pair.mcnemar
+    start = f"{pair.a.label} against {pair.b.label}: {100 * pair.difference:+.2f} points"
+    told = (
+        f" On the same {tests[0].images:,} images McNemar's exact test tells the two models of a "
+        f"seed apart with {sum(test.differ for test in tests)} of {len(tests)} seeds."
+        if tests
+        else ""
+    )
+    if pair.p_adjusted is not None:
+        verdict = "distinguishable" if pair.distinguishable else "not distinguishable"
+        return (
+            f"{start} over {n} seeds (95% interval {100 * pair.low:+.2f} to {100 * pair.high:+.2f})"
+            f", paired t-test {_p(pair.p_value, pair.p_adjusted)}: {verdict} at {n} seeds.{told}"
+        )
+    if not tests:
+        return f"{start}, not tested: no two runs have predictions of the same images."
+    if len(tests) > 1:
+        return f"{start} with each of {n} seeds, which leaves no spread to test.{told}"
+    return f"{start} at {_two_models(tests[0])}"
+
+
+def _two_models(test: McNemar) -> str:
+    """What McNemar's test says where each recipe has one model to compare."""
+    verdict = (
+        "these two models are distinguishable; what another seed would give is not known"
+        if test.differ
+        else "not distinguishable"
+    )
+    seeds = "one seed" if test.seeds[0] == test.seeds[1] else "seeds {} and {}".format(*test.seeds)
+    return (
+        f"{seeds}. Of {test.images:,} test images {test.only_a:,} are right in the first alone and "
+        f"{test.only_b:,} in the second alone; McNemar's exact test "
+        f"{_p(test.p_value, test.p_adjusted)}: {verdict}."
+    )
+
+
+def _p(value: float, adjusted: float) -> str:
+    text, corrected = ("p < 0.001" if p < 0.001 else f"p = {p:.3f}" for p in (value, adjusted))
+    return text if adjusted == value else f"{text}, {corrected} by Holm's correction"

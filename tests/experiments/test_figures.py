@@ -1,0 +1,131 @@
+"""The figures hold every recipe, tell all apart, and say what their axes are."""
+
+from dataclasses import replace
+
+from fabricate import make_tested
+import pytest
+
+from lab_utils.core.drawing import Drawing
+from lab_utils.experiments import figures
+from lab_utils.experiments.effects import sensitivity
+from lab_utils.experiments.recipes import Group, named
+
+
+def many(groups: list[Group], count: int) -> list[Group]:
+    """``count`` recipes of as many experiments, all of the same cost, the last with one epoch."""
+    first = groups[0].results[0]
+    short = replace(first, history=first.history[:1])
+    return [
+        replace(
+            groups[0], experiment=f"recipe_{i}", changed="batch_size=64, lr=0.001",
+            accuracy=0.7 + i / 100, low=0.65, high=0.9, val_accuracy=0.8 - i / 100,
+            results=groups[0].results if i else (short,),
+        )
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def curves(drawing: Drawing) -> list:
+    """Its lines, without those that seaborn draws of nothing for the legend."""
+    return [line for line in drawing.figure.axes[0].lines if len(line.get_xdata())]
+
+
+def legend(drawing: Drawing) -> list[str]:
+    return [t.get_text() for found in drawing.figure.legends for t in found.get_texts()]
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 12])
+def test_the_figures_hold_every_recipe_and_nothing_is_cut_off(three_seeds, count, recwarn):
+    groups = many(three_seeds, count)
+    own = groups[-1]
+    for drawing in (figures.compared_curves(groups, own), figures.compared_pareto(groups, own)):
+        figure = drawing.figure
+        figure.draw_without_rendering()
+        box = figure.get_tightbbox().padded(-0.02)
+        assert box.x0 >= 0 and box.y0 >= 0
+        assert box.x1 <= figure.get_figwidth() and box.y1 <= figure.get_figheight()
+        names = [g.experiment for g in groups]
+        assert legend(drawing) == [*names[:-1], f"{names[-1]} (this run)"]
+        assert drawing.file == f"figures/{drawing.name}.svg"
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+@pytest.mark.parametrize("count", [2, 11, 14])
+def test_no_two_curves_look_alike(three_seeds, count):
+    lines = curves(figures.compared_curves(many(three_seeds, count)))
+    assert len(lines) == len({line.get_color() for line in lines}) == count
+    assert len({line.get_marker() for line in lines}) == count
+
+
+def test_a_logarithmic_axis_is_announced(three_seeds):
+    plain = figures.compared_curves(three_seeds)  # of 5 and 20 epochs
+    assert plain.figure.axes[0].get_xlabel() == "epoch"
+    assert "logarithmic" not in plain.caption
+    both = figures.compared_curves(many(three_seeds, 2))  # of 1 and 20 epochs
+    assert both.figure.axes[0].get_xlabel() == "epoch (logarithmic)"
+    assert "The axis of epochs is logarithmic." in both.caption
+
+
+def test_a_curve_is_the_mean_over_the_seeds_and_ends_with_the_shortest(runs):
+    for seed, epochs in ((0, 3), (1, 3), (2, 2)):
+        run = make_tested("quick", 600 + 100 * seed, seed=seed, epochs=3, patience=1)
+        lines = run.file("history.csv").read_text().splitlines(keepends=True)
+        run.file("history.csv").write_text("".join(lines[: epochs + 1]))
+    (g,) = named("quick")
+    (line,) = curves(figures.compared_curves([g]))
+    means = [sum(r.history[epoch].val_accuracy for r in g.results) / 3 for epoch in (0, 1)]
+    assert line.get_ydata() == pytest.approx(means)
+
+
+def test_a_figure_of_many_recipes_says_that_it_shows_some(three_seeds):
+    groups = many(three_seeds, 11)
+    crowd = [replace(groups[0], changed=f"lr={i}", val_accuracy=i / 100) for i in range(5)]
+    drawing = figures.compared_curves([*groups, *crowd])
+    assert "of 11 of the 16 recipes" in drawing.caption
+    assert len(legend(drawing)) == 11
+
+
+def test_recipes_of_the_same_cost_stand_side_by_side(three_seeds):
+    _, parameters, _ = figures.compared_pareto(many(three_seeds, 8)).figure.axes
+    places = [x for points in parameters.collections for x, _ in points.get_offsets()]
+    assert len({round(x, 4) for x in places}) >= 8
+
+
+def test_the_front_that_is_told_is_one_of_the_machine_alone(three_seeds):
+    small = replace(three_seeds[1], parameters=1000, seconds=9000.0)
+    drawing = figures.compared_pareto([three_seeds[0], small])
+    assert "by parameters: quick, case_study." in drawing.caption
+
+
+def test_a_line_joins_numbers_and_not_names(runs):
+    for lr in (1e-1, 1e-2):
+        make_tested("quick", lr=lr)
+    make_tested("quick", 650, model="resnet20", lr=1e-1, flops=1)
+    drawing = figures.compared_sensitivity(sensitivity(named("quick")))
+    numbers, names = drawing.figure.axes
+    assert numbers.get_xlabel() == "lr"
+    assert "-" in {line.get_linestyle() for line in numbers.lines}
+    assert [text.get_text() for text in numbers.get_xticklabels()] == ["0.01", "0.1"]
+    assert [text.get_text() for text in names.get_xticklabels()] == ["resnet20", "simplecnn"]
+    assert {line.get_linestyle() for line in names.lines if len(line.get_xdata())} == {"None"}
+    assert "with model=resnet20" in drawing.alt
+    assert legend(drawing) == ["quick"]
+
+
+def test_long_names_of_values_are_not_cut_off(runs, recwarn):
+    for seed in (0, 1):
+        for model in ("simplecnn", "compactnet_standard", "resnet20", "convnet"):
+            make_tested("quick", 700 + seed, model=model, seed=seed, flops=1)
+    figure = figures.compared_sensitivity(sensitivity(named("quick"))).figure
+    figure.draw_without_rendering()
+    box = figure.get_tightbbox().padded(-0.02)
+    assert box.x0 >= 0 and box.y0 >= 0
+    assert box.x1 <= figure.get_figwidth() and box.y1 <= figure.get_figheight()
+    labels = [t.get_window_extent() for t in figure.axes[0].get_xticklabels()]
+    assert [str(warning.message) for warning in recwarn] == []
+    assert len(labels) == 4
+
+
+def test_the_pareto_front_holds_what_nothing_cheaper_equals():
+    assert figures.pareto_front([3, 1, 2, 2], [0.8, 0.7, 0.6, 0.7]) == [1, 0]
+    assert figures.pareto_front([], []) == []

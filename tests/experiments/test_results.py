@@ -1,0 +1,93 @@
+"""Finished runs: which there are, what is loaded of them, and what is said of damaged ones."""
+
+from fabricate import make_tested
+import numpy as np
+import pytest
+
+from lab_utils import LabError
+from lab_utils.core.params import load_settings
+from lab_utils.core.run import Run
+from lab_utils.experiments import results
+from lab_utils.experiments.results import find, find_all, most_on_same_data
+from lab_utils.training.history import Epoch
+
+
+def test_a_run_is_loaded_with_all_that_a_comparison_needs(runs):
+    make_tested(seed=7)
+    (result,) = find("quick-seed=7")
+    assert result.run.settings == load_settings("quick", seed=7)
+    assert (result.predicted == result.targets).sum() == 700
+    assert result.predicted.dtype == np.uint8
+    assert len(result.history) == result.run.settings.epochs
+    assert isinstance(result.history[0], Epoch)
+    assert result.flops == 21_697_536  # counted: a sweep does not run 03_model
+
+
+def test_the_results_that_come_with_the_lab_load():
+    found = find(str(results.results_dir()))
+    assert len(found) == len(list(results.results_dir().glob("*/*/metrics.json"))) >= 25
+    assert all(result.predicted is not None for result in found)
+    chosen = [max(epoch.val_accuracy for epoch in result.history) for result in found]
+    assert chosen == pytest.approx([result.val_accuracy for result in found])
+
+
+def test_a_word_is_a_run_an_experiment_or_a_folder(runs):
+    for seed in (0, 1):
+        make_tested(seed=seed)
+    other = make_tested("smoke", data="cifar10", name="mine")
+    assert {r.run.settings.seed for r in find("quick")} == {0, 1}
+    assert [r.run.name for r in find("mine")] == ["mine"]
+    assert len(find(str(runs))) == len(find("quick", "smoke", "mine")) == 3
+    assert [r.run.name for r in find(str(other.path))] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("nothing", "'nothing' is no finished run"),
+        ("sprint", "`lab sweep sprint` makes one"),
+        ("half", "has no finished 05_evaluation"),
+    ],
+)
+def test_a_word_that_names_nothing_finished_is_one_sentence(
+    runs, tmp_path, monkeypatch, word, sentence
+):
+    monkeypatch.setattr(results, "results_dir", lambda: tmp_path / "results")
+    Run.create(load_settings("smoke"), "half")
+    with pytest.raises(LabError, match=sentence):
+        find(word)
+
+
+@pytest.mark.parametrize(
+    "name", ["settings.yaml", "metrics.json", "manifest.json", "history.csv", "predictions.npz"]
+)
+def test_a_damaged_file_is_named(runs, name):
+    run = make_tested()
+    run.file(name).write_text('{"05_evaluation": {"status": "done"}}')
+    with pytest.raises(LabError, match=name):
+        find(str(run.path))
+
+
+def test_a_number_that_is_none_is_damage(runs):
+    run = make_tested()
+    text = run.file("metrics.json").read_text()
+    run.file("metrics.json").write_text(text.replace("0.8", '"high"'))
+    with pytest.raises(LabError, match=r"metrics\.json.*damaged"):
+        find("quick")
+
+
+def test_damaged_results_are_left_out_and_other_data_told_apart(runs):
+    for name, options in {
+        "quick": {}, "sprint": {}, "smoke": {"data": "shapes", "fingerprint": "beef"},
+        "case_study": {"images": 500, "correct": 400},
+    }.items():  # fmt: skip
+        make_tested(name, place=runs.parent / "results", flops=1, **options)
+    (damaged,) = runs.parent.glob("results/sprint/*/metrics.json")
+    damaged.write_text("{")
+    found = find_all(runs.parent / "results")
+    names = [result.run.settings.experiment for result in found]
+    assert sorted(names) == ["case_study", "quick", "smoke"]
+    make_tested("exp1_baseline")
+    alike = most_on_same_data([*find_all(runs), *found])
+    assert {result.run.settings.experiment for result in alike} == {"exp1_baseline", "quick"}
+    assert most_on_same_data([]) == find_all(runs / "nowhere") == []

@@ -1,0 +1,139 @@
+"""What is tested, and that the sentences claim no more than the tests show."""
+
+from fabricate import make_tested
+import pytest
+from scipy.stats import binomtest, ttest_rel
+
+from lab_utils.experiments import effects, results, significance
+from lab_utils.experiments.recipes import named
+from lab_utils.experiments.significance import (
+    compare,
+    cross_validations,
+    paragraph,
+    reference_of,
+    sentence,
+)
+
+
+def test_mcnemar_counts_what_one_model_alone_gets_right(runs):
+    a, b = make_tested("quick", 700), make_tested("case_study", 700, luck=30)
+    test = significance.mcnemar(results.load(a), results.load(b))
+    assert (test.only_a, test.only_b, test.images) == (30, 30, 1000)
+    assert test.p_value == 1
+    c = make_tested("sprint", 670, luck=20)  # right are 20 to 689
+    test = significance.mcnemar(results.load(a), results.load(c))
+    assert (test.only_a, test.only_b) == (30, 0)
+    assert test.p_value == pytest.approx(binomtest(30, 30).pvalue)
+
+
+def test_mcnemar_is_not_made_without_the_same_images(runs):
+    a, b = make_tested("quick"), make_tested("case_study", images=1010)
+    assert significance.mcnemar(results.load(a), results.load(b)) is None
+    b.file("predictions.npz").unlink()
+    assert significance.mcnemar(results.load(a), results.load(b)) is None
+
+
+def test_the_paired_test_is_made_seed_by_seed(three_seeds):
+    (pair,) = compare(three_seeds)
+    expected = ttest_rel([0.708, 0.722, 0.712], [0.700, 0.710, 0.690])
+    assert pair.seeds == (0, 1, 2)
+    assert pair.difference == pytest.approx(0.014)
+    assert pair.p_value == pair.p_adjusted == pytest.approx(expected.pvalue)
+    assert pair.low < 0 < pair.high
+    assert len(pair.mcnemar) == 3
+
+
+def test_p_values_are_corrected_for_the_number_of_pairs(runs):
+    for seed, scores in enumerate([(700, 750, 760), (701, 752, 758), (699, 749, 762)]):
+        for name, correct in zip(("quick", "case_study", "sprint"), scores, strict=True):
+            make_tested(name, correct, seed=seed)
+    groups = named("quick", "case_study", "sprint")
+    pairs = compare(groups)
+    raw = sorted(pair.p_value for pair in pairs)
+    holm = sorted(pair.p_adjusted for pair in pairs)
+    assert holm == pytest.approx([3 * raw[0], max(3 * raw[0], 2 * raw[1]), max(2 * raw[1], raw[2])])
+    assert holm[0] > raw[0]
+    # Against one reference there are two questions, and nine or six about single models.
+    against = compare(groups, groups[0])
+    assert len(against) == 2
+    assert min(p.p_adjusted for p in against) == pytest.approx(2 * min(p.p_value for p in against))
+    for found, questions in ((pairs, 9), (against, 6)):
+        tests = [test for pair in found for test in pair.mcnemar]
+        assert len(tests) == questions
+        least = min(tests, key=lambda test: test.p_value)
+        assert least.p_adjusted == pytest.approx(questions * least.p_value)
+
+
+def test_the_reference_is_the_best_by_validation_of_those_with_several_seeds(runs):
+    for seed in (0, 1):
+        make_tested("quick", 700 + seed, seed=seed, val_accuracy=0.75)
+        make_tested("case_study", 760 + seed, seed=seed, val_accuracy=0.70)
+    make_tested("sprint", 800, val_accuracy=0.90)
+    groups = named("quick", "case_study", "sprint")
+    assert [g.experiment for g in groups] == ["sprint", "case_study", "quick"]  # by test
+    assert reference_of(groups).experiment == "quick"
+    assert reference_of(groups[:2]).experiment == "sprint"  # one alone has several seeds
+
+
+def test_the_sentence_says_not_distinguishable_where_that_is_the_truth(three_seeds):
+    (pair,) = compare(three_seeds)
+    text = sentence(pair)
+    assert "not distinguishable at 3 seeds" in text
+    assert "case_study against quick: +1.40 points over 3 seeds" in text
+
+
+def test_a_clear_difference_is_called_distinguishable(runs):
+    for seed, (low, high) in enumerate([(700, 750), (701, 752), (699, 749)]):
+        make_tested("quick", low, seed=seed)
+        make_tested("case_study", high, seed=seed)
+    (pair,) = compare(named("quick", "case_study"))
+    assert pair.distinguishable
+    assert ": distinguishable at 3 seeds" in sentence(pair)
+
+
+def test_one_seed_tells_of_two_models_and_not_of_their_recipes(runs):
+    make_tested("quick", 700)
+    make_tested("case_study", 760)
+    (pair,) = compare(named("quick", "case_study"))
+    assert pair.p_value is None
+    assert "McNemar" in sentence(pair)
+    assert "what another seed would give is not known" in sentence(pair)
+
+
+def test_the_same_difference_with_every_seed_is_no_proof(runs):
+    for seed in (0, 1):
+        make_tested("quick", 700 + seed, seed=seed)
+        make_tested("case_study", 710 + seed, seed=seed)
+    (pair,) = compare(named("quick", "case_study"))
+    assert (pair.p_value, pair.low) == (None, None)
+    assert "no spread" in sentence(pair)
+
+
+def test_runs_that_share_no_seed_are_compared_as_models_only(runs):
+    for seed in (0, 1):
+        make_tested("quick", 700, seed=seed)
+        make_tested("case_study", 710, seed=seed + 2)
+    (pair,) = compare(named("quick", "case_study"))
+    assert (pair.seeds, pair.p_value) == ((), None)
+    assert "seeds 2 and 0" in sentence(pair)
+
+
+def test_one_seed_without_predictions_is_not_said_to_be_another_seed(runs):
+    make_tested("quick", 700)
+    make_tested("case_study", 760).file("predictions.npz").unlink()
+    (pair,) = compare(named("quick", "case_study"))
+    assert sentence(pair).endswith("not tested: no two runs have predictions of the same images.")
+
+
+def test_the_folds_of_a_recipe_are_one_cross_validation(runs):
+    for fold, correct in enumerate((700, 710, 690)):
+        make_tested(correct=correct, folds=4, fold=fold, lr=1e-3)
+    make_tested(correct=800)
+    groups = named("quick")
+    assert cross_validations(groups) == [
+        "quick (folds=4, val_fraction=0.25, lr=0.001), 3 of 4 folds: validation accuracy 69.00% "
+        "in the mean, with a standard deviation of 1.00 points from fold to fold."
+    ]
+    assert cross_validations(groups)[0] in paragraph(groups, compare(groups))
+    assert not effects.sensitivity(groups[1:])  # a fold is no part of a recipe
+    assert not effects.ablation(groups[1:])
