@@ -76,7 +76,7 @@ def test_the_model_card_holds_the_numbers(card):
 
 def test_the_model_card_tells_what_damage_and_attacks_do(card):
     text = card()
-    assert "Of 50 test images it finds 60.0% as they are and\n  43.2% with noise" in text
+    assert "Of 50 test images it gets 60.0% right as they are and 43.2%\n  with noise" in text
     assert "8.7% of them are still right where an attacker" in text
     assert "used once" not in text and "were not tested" not in text.replace(
         "backgrounds were not", ""
