@@ -53,6 +53,7 @@ def fit(
     if training.machine.device.type == "cuda":
         torch.backends.cudnn.deterministic = True
     best, last = (folder / "checkpoints" / name for name in ("best.pt", "last.pt"))
+    torch.manual_seed(settings.seed)  # dropout and MixUp draw from PyTorch's own generator
     if last.is_file():
         _go_on(training, last)
     progress = progress or TrainingProgress(training)

@@ -85,7 +85,6 @@ class Training:
             self.network = torch.compile(self.model, mode="reduce-overhead")
         if machine.dtype != torch.float32:
             self.network = MixedPrecision(self.network, machine)
-        torch.manual_seed(settings.seed)  # dropout and MixUp draw from here
 
     def use_optimizer(self, optimizer: Optimizer) -> None:
         """Train with ``optimizer``: its steps clip first, and move schedule and average after."""

@@ -46,6 +46,17 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path, 
     assert not same(first, other)
 
 
+def test_what_was_drawn_between_making_a_training_and_fitting_it_does_not_matter(
+    tmp_path, dataset, settings
+):
+    trainings = [Training(settings, dataset, CPU) for _ in range(2)]
+    for number, training in enumerate(trainings):
+        torch.rand(number)
+        fit(training, tmp_path / str(number), progress=Watch())
+    first, second = (training.model.state_dict() for training in trainings)
+    assert same(first, second)
+
+
 @pytest.mark.parametrize(
     "recipe",
     [
