@@ -7,7 +7,7 @@ only once the model is chosen.
 from dataclasses import dataclass
 from functools import cached_property
 import hashlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, train_test_split
@@ -58,6 +58,12 @@ class Dataset:
     fingerprint: str
     warning: str = ""
     unreadable: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is known of the data, without the images."""
+        left_out = ("train", "val", "normalization")
+        return {name: value for name, value in vars(self).items() if name not in left_out}
 
     @cached_property
     def normalization(self) -> Normalization:
