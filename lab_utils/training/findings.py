@@ -6,9 +6,6 @@ from math import sqrt
 from statistics import median
 from typing import Any, NamedTuple
 
-from lab_utils.core.settings import Settings
-from lab_utils.data.dataset import Dataset
-from lab_utils.setup.hardware import Machine
 from lab_utils.training.history import Epoch, best_of
 from lab_utils.training.loop import Training
 
@@ -18,14 +15,16 @@ GAP_LIMIT = 0.10
 TRAIN_LIMIT = 0.80
 # The settings that every training has, and those that are listed where they are on. The others
 # belong to one of these and are told with it.
-_ALWAYS = ("optimizer", "lr", "schedule", "batch_size", "epochs", "val_fraction", "seed")
+_ALWAYS = (
+    "optimizer", "lr", "schedule", "batch_size", "epochs", "val_fraction", "seed", "precision",
+)  # fmt: skip
+_AUGMENTATION = ("flip", "alternate_flip", "crop_padding", "cutout", "rotation", "color_jitter")
 _WHERE_ON = (
-    "bias_lr", "muon_lr", "weight_decay", "warmup_epochs", "accumulate", "patience", "clip_norm",
-    "ema_decay", "label_smoothing", "batch_norm_momentum", "mixup", "cutmix",
+    "folds", "fold", "bias_lr", "muon_lr", "weight_decay", "warmup_epochs", "accumulate",
+    "patience", "clip_norm", "ema_decay", "label_smoothing", "batch_norm_momentum", "mixup",
+    "cutmix", *_AUGMENTATION,
 )  # fmt: skip
-_AUGMENTATION = (
-    "flip", "alternate_flip", "crop_padding", "crop_fill", "cutout", "rotation", "color_jitter",
-)  # fmt: skip
+_OFF = {"accumulate": 1, "color_jitter": (0, 0, 0, 0)}  # of the others it is None, 0 or False
 
 
 @dataclass(frozen=True)
@@ -37,49 +36,43 @@ class Choice:
     reason: str
 
 
-def hyperparameters(
-    settings: Settings, dataset: Dataset, machine: Machine, batches_per_epoch: int
-) -> list[Choice]:
-    """Everything that decides how the training goes, with the reason for its value."""
-    steps = -(-batches_per_epoch // settings.accumulate)
-    error = 100 * 0.5 / sqrt(len(dataset.val))
-    numbers = {  # what a value means for these data
+def hyperparameters(training: Training) -> list[Choice]:
+    """Everything that decides how ``training`` goes, with the reason for its value."""
+    settings, held_out = training.settings, len(training.dataset.val)
+    steps = _steps(training)
+    numbers = {  # what a value means for these data, on this machine
         "batch_size": f"{steps:,} steps an epoch. ",
         "epochs": f"{settings.epochs * steps:,} steps in all. ",
-        "val_fraction": f"{len(dataset.val):,} images; accuracy on them has a standard error of at "
-        f"most {error:.1f} points. ",
+        "val_fraction": f"{held_out:,} images; accuracy on them has a standard error of at most "
+        f"{100 * 0.5 / sqrt(held_out):.1f} points. ",
+        "precision": f"{training.machine.precision}: {training.machine.precision_reason}. ",
     }
-    usual = {name: field.default for name, field in Settings.model_fields.items()}
-    on = [name for name in _WHERE_ON if getattr(settings, name) != usual[name]]
-    values = {name: _plain(value) for name, value in settings if name in (*_ALWAYS, *on)}
-    rows = [
-        Choice(name, value, numbers.get(name, "") + settings.explain(name))
-        for name, value in values.items()
-    ]
-    if settings.folds:
-        fold = f"{settings.fold} of 0 to {settings.folds - 1}"
-        rows.append(Choice("fold", fold, settings.explain("fold")))
-    used = _augmentation(settings)
-    seen = "The model sees each image in many variants that keep its class, so it is harder to "
-    same = "Every epoch shows the same pixels."
+    on = [name for name in _WHERE_ON if getattr(settings, name) not in (None, _OFF.get(name, 0))]
     return [
-        *rows,
-        Choice("augmentation", ", ".join(used) or "none",
-               seen + "learn by heart." if used else same),
-        Choice("precision", machine.precision, f"Of matrix products: {machine.precision_reason}."),
-    ]  # fmt: skip
+        Choice(name, _plain(value), numbers.get(name, "") + settings.explain(name))
+        for name, value in settings
+        if name in (*_ALWAYS, *on)
+    ]
 
 
-def _augmentation(settings: Settings) -> list[str]:
-    """The settings of the augmentation that are on, with their values."""
-    on = [(name, getattr(settings, name)) for name in _AUGMENTATION]
-    return [f"{name} {_plain(x)}" for name, x in on if x not in (False, 0, "zero", (0, 0, 0, 0))]
+def _steps(training: Training) -> int:
+    return -(-len(training.batches) // training.settings.accumulate)
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, tuple):
         return "/".join(f"{part:g}" for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def while_training(training: Training) -> str:
+    """What was on while training accuracy was measured: ``with dropout and augmentation``."""
+    names = {choice.name for choice in hyperparameters(training)}
+    modules = training.model.modules()
+    dropout = any(getattr(m, "p", 0) for m in modules if "Dropout" in type(m).__name__)
+    augmented = names & {*_AUGMENTATION, "mixup", "cutmix"}
+    present = [word for word, on in (("dropout", dropout), ("augmentation", augmented)) if on]
+    return "with " + " and ".join(present) if present else "while the weights changed"
 
 
 class Verdict(NamedTuple):
@@ -94,25 +87,25 @@ def verdict(train_accuracy: float, val_accuracy: float) -> Verdict:
 
     Both accuracies must be measured alike: the same weights, evaluation mode, no augmentation.
     """
-    gap = train_accuracy - val_accuracy
-    numbers = (
-        f"the model gets {train_accuracy:.1%} of training images and {val_accuracy:.1%} of "
-        "validation images right"
-    )
-    if gap < 0:
-        numbers += f"; validation accuracy is {-100 * gap:.1f} points higher"
-    else:
-        numbers += f", a gap of {100 * gap:.1f} percentage points"
-    accepted = f"the {100 * GAP_LIMIT:.0f} points this lab accepts"
-    if gap > GAP_LIMIT:
-        return Verdict("overfitting", f"Overfitting: {numbers}, more than {accepted}.")
-    if train_accuracy < TRAIN_LIMIT:
-        return Verdict(
-            "underfitting",
-            f"Underfitting: {numbers}; more epochs, more capacity or a better learning rate "
-            f"should raise both (rule of thumb: training accuracy below {TRAIN_LIMIT:.0%}).",
+    gap = 100 * (train_accuracy - val_accuracy)
+    finding, limit = "balanced", f"the {100 * GAP_LIMIT:.0f} points this lab accepts"
+    reading = f", within {limit}" if gap >= 0 else ""
+    if gap > 100 * GAP_LIMIT:
+        finding, reading = "overfitting", f", more than {limit}"
+    elif train_accuracy < TRAIN_LIMIT:
+        finding = "underfitting"
+        reading = (
+            "; more epochs, more capacity or a better learning rate should raise both (rule of "
+            f"thumb: training accuracy below {TRAIN_LIMIT:.0%})"
         )
-    return Verdict("balanced", f"Balanced: {numbers}{f', within {accepted}' if gap >= 0 else ''}.")
+    apart = f", a gap of {gap:.1f} percentage points"
+    if gap < 0:
+        apart = f"; validation accuracy is {-gap:.1f} points higher"
+    return Verdict(
+        finding,
+        f"{finding.capitalize()}: the model gets {train_accuracy:.1%} of training images and "
+        f"{val_accuracy:.1%} of validation images right{apart}{reading}.",
+    )
 
 
 def schedule_effect(history: Sequence[Epoch], rates: Sequence[float]) -> str:
@@ -127,43 +120,27 @@ def schedule_effect(history: Sequence[Epoch], rates: Sequence[float]) -> str:
     peak = means.index(max(means))
     late = [i for i, mean in enumerate(means) if i > peak and mean < max(rates) / 2]
     if not late:
-        return (
-            "No epoch ran mostly below half the peak learning rate, so its effect is not visible."
-        )
+        return "No epoch ran mostly below half the peak learning rate: its effect is not visible."
     before, after = history[late[0] - 1], history[-1]
-    gain = after.val_accuracy - before.val_accuracy
-    span = "the last epoch" if len(late) == 1 else f"the last {len(late)} epochs"
     return (
-        f"In {span} of {len(history)} the learning rate was below half its peak. Meanwhile "
-        f"validation loss went from {before.val_loss:.3f} to {after.val_loss:.3f} and "
-        f"validation accuracy from {before.val_accuracy:.1%} to {after.val_accuracy:.1%} "
-        f"({100 * gain:+.1f} points)."
+        f"In the last {len(late)} of {len(history)} epochs the learning rate was below half its "
+        f"peak. Meanwhile validation loss went from {before.val_loss:.3f} to {after.val_loss:.3f} "
+        f"and validation accuracy from {before.val_accuracy:.1%} to {after.val_accuracy:.1%} "
+        f"({100 * (after.val_accuracy - before.val_accuracy):+.1f} points)."
     )
-
-
-def while_training(training: Training) -> str:
-    """What was on while training accuracy was measured: ``with dropout and augmentation``."""
-    s = training.settings
-    modules = training.model.modules()
-    dropout = any(getattr(m, "p", 0) for m in modules if "Dropout" in type(m).__name__)
-    augmented = any(getattr(s, name) for name in ("mixup", "cutmix")) or bool(_augmentation(s))
-    present = [word for word, on in (("dropout", dropout), ("augmentation", augmented)) if on]
-    return "with " + " and ".join(present) if present else "while the weights changed"
 
 
 def results(training: Training, resumed_from: int) -> dict[str, Any]:
     """The plain results of a finished training, by the names that training.json has them."""
-    history, settings = training.history, training.settings
-    steps = -(-len(training.batches) // settings.accumulate)
-    best, last = best_of(history), history[-1]._asdict()
+    history, best, last = training.history, best_of(training.history), training.history[-1]
     return {
         "epochs": len(history),
-        "steps": len(history) * steps,
-        "steps_per_epoch": steps,
+        "steps": len(history) * _steps(training),
+        "steps_per_epoch": _steps(training),
         "train_seconds": sum(row.seconds for row in history),
         "best_epoch": best.epoch,
         "best_val_accuracy": best.val_accuracy,
-        **{f"final_{key}": last[key] for key in last if key.startswith(("train_", "val_"))},
+        **{f"final_{name}": getattr(last, name) for name in Epoch._fields[1:5]},  # the curves
         "images_per_second": median(row.images_per_second for row in history),
         "precision": training.machine.precision,
         "device": training.machine.device.type,
@@ -173,13 +150,12 @@ def results(training: Training, resumed_from: int) -> dict[str, Any]:
 
 def what_we_found(record: Mapping[str, Any]) -> str:
     """The results of notebook 04 as a Markdown list, from what it recorded."""
-    r = record
-    ways = {name: 1000 * r["profile"][name].seconds for name in ("lab", "course")}
-    return (
-        f"- {r['epochs']} epochs, {r['steps']:,} steps, {r['train_seconds']:.0f} s of training at "
-        f"{r['images_per_second']:,.0f} images/s on {r['device']} in {r['precision']}.\n"
-        f"- Best validation accuracy: **{r['best_val_accuracy']:.2%}**, in epoch "
-        f"{r['best_epoch']}; final validation loss {r['final_val_loss']:.3f}.\n"
-        f"- {r['verdict_reason']}\n"
-        f"- A step takes {ways['lab']:.0f} ms, the course's way {ways['course']:.0f} ms."
-    )
+    r, profile = record, record["profile"]
+    return f"""\
+- {r["epochs"]} epochs, {r["steps"]:,} steps, {r["train_seconds"]:.0f} s of training at
+  {r["images_per_second"]:,.0f} images/s on {r["device"]} in {r["precision"]}.
+- Best validation accuracy: **{r["best_val_accuracy"]:.2%}**, in epoch {r["best_epoch"]}; final
+  validation loss {r["final_val_loss"]:.3f}.
+- {r["verdict_reason"]}
+- A step takes {1000 * profile["lab"].seconds:.0f} ms, the course's way
+  {1000 * profile["course"].seconds:.0f} ms."""
