@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from matplotlib.colors import LinearSegmentedColormap
 import numpy as np
 import seaborn as sns
 from torch import Tensor
@@ -17,7 +16,6 @@ FEW = 20  # images, in a bin that tells too little
 SURE = 0.9  # the probability from which on a mistake counts as confident
 _CONFIDENCE = "confidence (probability of the predicted class)"
 _WRITTEN = 12  # up to this many classes each cell of a confusion matrix holds its number
-_BLUES = LinearSegmentedColormap.from_list("lab", ["#ffffff", "#9ecae8", BLUE, "#00304d"])
 
 
 def short(name: str, length: int = 12) -> str:
@@ -42,15 +40,13 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Drawing:
         mask=diagonal,
         vmin=0,
         vmax=max(1.0, percent[~diagonal].max()),
-        cmap=_BLUES,
+        cmap="Blues",
         annot=texts if written else None,
         fmt="",
         annot_kws={"fontsize": 7},
         cbar=not written,  # a colour needs its scale where no number stands in it
         cbar_kws={"shrink": 0.6, "label": "percent of the true class"},
         square=True,
-        linewidths=0.4 if written else 0,
-        linecolor="#e5e5e5",
         xticklabels=names,
         yticklabels=[name and f"{name} ({n:,})" for name, n in zip(names, support, strict=True)],
     )

@@ -34,7 +34,7 @@ def summarize(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
     Accuracy with its 95% interval, mean cross-entropy (nats), macro precision, recall and F1,
     one-vs-rest ROC-AUC (NaN where a class is missing from the targets) and calibration error.
     """
-    y, classes = np.asarray(targets), range(logits.shape[1])
+    y, classes = np.asarray(targets), range(np.shape(logits)[1])
     correct = int((_predicted(logits) == y).sum())
     low, high = wilson_interval(correct, len(y))
     rows = per_class(logits, y, [""] * len(classes))
@@ -98,7 +98,7 @@ def per_class(logits: ArrayLike, targets: ArrayLike, classes: Sequence[str]) -> 
 
 def confusion(logits: ArrayLike, targets: ArrayLike) -> np.ndarray:
     """(K, K) int64 counts: row = true class, column = predicted class."""
-    labels = np.arange(logits.shape[1])
+    labels = np.arange(np.shape(logits)[1])
     return confusion_matrix(np.asarray(targets), _predicted(logits), labels=labels)
 
 
@@ -172,19 +172,12 @@ def success_criteria(
     """
     first, last = history[0].train_loss, history[-1].train_loss
     gap, several = train_accuracy - val_accuracy, len(history) > 1
-    lowest, largest = f"{LOWEST_VAL_ACCURACY:.0%}", f"{100 * LARGEST_GAP:.0f} points"
+    high = f"Validation accuracy above {LOWEST_VAL_ACCURACY:.0%}"
+    close = f"Training accuracy at most {100 * LARGEST_GAP:.0f} points above validation"
     losses = f"{first:.3f} to {last:.3f}" if several else "one epoch only"
     falls = last < first if several else None
     return [
-        Criterion(
-            f"Validation accuracy above {lowest}",
-            f"{val_accuracy:.2%}",
-            val_accuracy > LOWEST_VAL_ACCURACY,
-        ),
+        Criterion(high, f"{val_accuracy:.2%}", val_accuracy > LOWEST_VAL_ACCURACY),
         Criterion("Training loss falls from first to last epoch", losses, falls),
-        Criterion(
-            f"Training accuracy at most {largest} above validation",
-            f"{100 * gap:+.1f} points",
-            gap <= LARGEST_GAP,
-        ),
+        Criterion(close, f"{100 * gap:+.1f} points", gap <= LARGEST_GAP),
     ]

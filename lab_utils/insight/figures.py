@@ -53,7 +53,7 @@ def grad_cam(
             grid.show(place, gray, title, cmap="gray", vmin=0, vmax=255)
             grid.show(place, look.heat[i].numpy(), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
         for channel in first.maps[i].numpy():  # each with a scale of its own
-            grid.show(next(places), channel, f"map adds\n{channel.sum():.2g}", cmap="gray")
+            grid.show(next(places), channel, f"map adds\n{channel.sum():+.2f}", cmap="gray")
     cells = "x".join(map(str, first.maps.shape[-2:]))
     in_the_middle = "" if middle is None else f" In all, {middle:.0%} of the heat on test images "
     if in_the_middle:

@@ -222,7 +222,7 @@ def test_the_heat_of_each_image_stands_beside_what_its_maps_add():
     names = [["a", "b", "a class with a very long name"]] * 3
     drawing = figures.grad_cam(images, [look, look], names, 0.5)
     titles = [text.get_text() for text in drawing.figure.axes[0].texts]
-    assert titles.count("map adds\n0.062") == 2  # 4 red cells, each with a weight of 1/64
+    assert titles.count("map adds\n+0.06") == 2  # 4 red cells, each with a weight of 1/64
     assert "a class w…" in titles
     assert drawing.name == "grad_cam"
     assert drawing.file == "figures/grad_cam.png"
