@@ -57,18 +57,12 @@ def border(images: Tensor, padding: int, fill: str = "zero") -> Tensor:
 
     ``fill`` is ``zero`` or ``reflect``: the image mirrored at its border.
     """
-    height, width = images.shape[-2:]
-    rows, columns = (torch.arange(-padding, size + padding) for size in (height, width))
-    if fill == "reflect":  # by index, because torch's reflecting pad takes no uint8
-        images = images[:, :, _reflected(rows, height)][..., _reflected(columns, width)]
+    sides = (padding,) * 4
+    if fill == "reflect":  # torch reflects no uint8
+        images = pad(images.float(), sides, mode="reflect").to(images.dtype)
     else:
-        images = pad(images, (padding,) * 4)
+        images = pad(images, sides)
     return images.permute(0, 2, 3, 1).contiguous()
-
-
-def _reflected(index: Tensor, size: int) -> Tensor:
-    """``index``, mirrored into 0 … size-1 without repeating the border."""
-    return size - 1 - (size - 1 - index.abs()).abs()
 
 
 def crop(bordered: Tensor, chosen: Tensor, top: Tensor, left: Tensor, padding: int) -> Tensor:

@@ -52,18 +52,15 @@ def cifar10_folder() -> Path:
         return own
     except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         why = getattr(error, "reason", None) or error
-    mend = (
-        f"put the folder {_FOLDER} into {own}, set LAB_DATA_DIR to the folder that holds it, "
-        "or use data=shapes."
+    problem, kind = (
+        f"CIFAR-10 was not found in {' and '.join(map(str, places()))}",
+        FileNotFoundError,
     )
     if damaged:
-        raise LabError(
-            f"{damaged} is missing or damaged (MD5 check failed) and CIFAR-10 could not be "
-            f"downloaded again ({why}); {mend}"
-        )
-    looked = " and ".join(map(str, places()))
-    raise FileNotFoundError(
-        f"CIFAR-10 was not found in {looked} and could not be downloaded ({why}); {mend}"
+        problem, kind = f"{damaged} is missing or damaged (MD5 check failed)", LabError
+    raise kind(
+        f"{problem} and could not be downloaded ({why}); put the folder {_FOLDER} into {own}, set "
+        "LAB_DATA_DIR to the folder that holds it, or use data=shapes."
     )
 
 

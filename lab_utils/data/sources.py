@@ -76,7 +76,7 @@ def image_source(settings: Settings) -> ImageSource:
     if settings.data == "shapes":
         from lab_utils.data import shapes
 
-        images = settings.train_size or shapes.COUNTS["train"]
+        images = settings.train_size or shapes.SPLITS["train"][0]
         return ImageSource("the lab itself, which draws them", images)
     from lab_utils.data import cifar10
 
