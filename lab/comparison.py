@@ -59,18 +59,11 @@ def _pair(pair: Pair, reference: Group) -> dict[str, Any]:
     sign, other = (1, pair.a) if pair.b is reference else (-1, pair.b)
     ends = [None, None] if pair.low is None else sorted((sign * pair.low, sign * pair.high))
     return {
-        "label": other.label,
-        "experiment": other.experiment,
-        "changed": other.changed,
-        "seeds": len(pair.seeds),
-        "difference": sign * pair.difference,
-        "low": ends[0],
-        "high": ends[1],
-        "p": pair.p_adjusted,
-        "models": len(pair.mcnemar),
-        "models_differ": sum(test.differ for test in pair.mcnemar),
-        "distinguishable": pair.distinguishable,
-    }
+        "label": other.label, "experiment": other.experiment, "changed": other.changed,
+        "seeds": len(pair.seeds), "difference": sign * pair.difference, "low": ends[0],
+        "high": ends[1], "p": pair.p_adjusted, "distinguishable": pair.distinguishable,
+        "models": len(pair.mcnemar), "models_differ": sum(test.differ for test in pair.mcnemar),
+    }  # fmt: skip
 
 
 def _effect(effect: Effect) -> dict[str, Any]:

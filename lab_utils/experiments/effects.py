@@ -61,20 +61,17 @@ def sensitivity(groups: Sequence[Group]) -> list[Effect]:
 def ablation(groups: Sequence[Group]) -> list[Effect]:
     """The parts of a recipe (settings not in ``SHAPE``) changed one at a time, the worst first.
 
-    Of each experiment the base is the full recipe: the one that most others differ from in one
-    setting alone (of several, that of the shortest run name).
+    Of each experiment the base is the full recipe, from which most others differ in one setting
+    alone (of several, that of the shortest run name).
     """
     effects = []
     for members in _by_experiment(groups):
         near = {g: _neighbours(g, members) for g in members}
-        full = min(
-            members, key=lambda g: (-sum(map(len, near[g].values())), len(g.results[0].run.name))
-        )
-        parts = [
-            Effect(name, g, full) for name, found in near[full].items() for g in found
-            if name not in SHAPE
-        ]  # fmt: skip
-        effects += sorted(parts, key=lambda effect: effect.val_difference)
+        often = {g: sum(map(len, found.values())) for g, found in near.items()}
+        full = min(members, key=lambda g: (-often[g], len(g.results[0].run.name)))
+        parts = {name: found for name, found in near[full].items() if name not in SHAPE}
+        changed = [Effect(name, g, full) for name, found in parts.items() for g in found]
+        effects += sorted(changed, key=lambda effect: effect.val_difference)
     return effects
 
 

@@ -201,8 +201,8 @@ def _finish(figure: LabFigure, ax: Axes, label: str) -> None:
     ax.set_ylabel(label)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     short = [textwrap.shorten(name, 75, placeholder=" …") for name in names]
-    columns = int(15 * figure.get_figwidth() / (max(map(len, short)) + 6))
-    columns = max(1, min(6, columns, len(short)))
+    room = int(15 * figure.get_figwidth())  # characters in a row
+    columns = max(1, min(len(short), room // (max(map(len, short)) + 6)))
     figure.set_figheight(figure.get_figheight() + 0.19 * -(-len(short) // columns))
     figure.legend(
         handles, short, loc="outside lower center", ncols=columns, fontsize=8, labelspacing=0.3,

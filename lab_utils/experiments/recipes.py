@@ -16,10 +16,11 @@ from typing import Any
 import pandas as pd
 from scipy.stats import t
 
+from lab_utils import LabError
 from lab_utils.core.files import write_text
 from lab_utils.core.params import load_params
 from lab_utils.core.show import Table
-from lab_utils.experiments.results import Result, check_same_data, find
+from lab_utils.experiments.results import Result, find
 
 _MOST = 12  # recipes that a figure or a table of the report still shows one by one
 
@@ -87,21 +88,14 @@ def _group(results: tuple[Result, ...], changed: str) -> Group:
         half = float(t.ppf(0.975, len(results) - 1)) * stdev(accuracies) / len(results) ** 0.5
         low, high = max(0.0, mean(accuracies) - half), min(1.0, mean(accuracies) + half)
     return Group(
-        experiment=first.run.settings.experiment,
-        changed=changed,
-        model=first.run.settings.model,
-        seeds=len(results),
-        accuracy=mean(accuracies),
-        low=low,
-        high=high,
+        experiment=first.run.settings.experiment, changed=changed, model=first.run.settings.model,
+        seeds=len(results), accuracy=mean(accuracies), low=low, high=high,
         val_accuracy=mean(r.val_accuracy for r in results),
         loss=mean(r.test_loss for r in results),
         epochs=mean(len(r.history) for r in results),
         seconds=mean(r.train_seconds for r in results),
-        parameters=first.parameters,
-        flops=first.flops,
-        results=results,
-    )
+        parameters=first.parameters, flops=first.flops, results=results,
+    )  # fmt: skip
 
 
 def _changed(recipe: dict[str, Any], recipes: Sequence[dict[str, Any]]) -> str:
@@ -115,9 +109,14 @@ def _changed(recipe: dict[str, Any], recipes: Sequence[dict[str, Any]]) -> str:
 
 
 def named(*words: str) -> list[Group]:
-    """``group(find(*words))``, on the same data; LabError where they are not."""
+    """``group(find(*words))``; LabError also where they used different data or test splits."""
     results = find(*words)
-    check_same_data(results)
+    used = {result.test_split: result.run.name for result in results}
+    if len(used) > 1:
+        runs = ", ".join(f"{name} used {split}" for split, name in used.items())
+        raise LabError(
+            f"Only runs on the same data can be compared: {runs}; name runs that used the same."
+        )
     return group(results)
 
 
@@ -131,25 +130,15 @@ def overview(groups: Sequence[Group], own: Group | None = None) -> list[Group]:
 
 def table(groups: Iterable[Group]) -> Table:
     """A row for each group, for people, in a terminal or a notebook."""
-    return Table(
-        [
-            {
-                "experiment": g.label,
-                "model": g.model,
-                "seeds": g.seeds,
-                "test accuracy": g.accuracy,
-                "95% interval": f"{g.low:.2%} to {g.high:.2%}",
-                "validation": g.val_accuracy,
-                "epochs": g.epochs,
-                "seconds": g.seconds,
-                "parameters": g.parameters,
-                "MFLOP": g.flops / 1e6,
-            }
-            for g in groups
-        ],
-        **{"test accuracy": ".2%", "validation": ".2%", "epochs": "g", "seconds": ",.0f"},
-        **{"parameters": ",", "MFLOP": ",.1f"},
-    )
+    rows = [
+        {"experiment": g.label, "model": g.model, "seeds": g.seeds, "test accuracy": g.accuracy,
+         "95% interval": f"{g.low:.2%} to {g.high:.2%}", "validation": g.val_accuracy,
+         "epochs": g.epochs, "seconds": g.seconds, "parameters": g.parameters,
+         "MFLOP": g.flops / 1e6}
+        for g in groups
+    ]  # fmt: skip
+    formats = {"epochs": "g", "seconds": ",.0f", "parameters": ",", "MFLOP": ",.1f"}
+    return Table(rows, **formats, validation=".2%", **{"test accuracy": ".2%"})
 
 
 def write_csv(path: Path, groups: Iterable[Group]) -> None:

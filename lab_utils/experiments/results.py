@@ -43,6 +43,11 @@ class Result:
     predicted: np.ndarray | None  # (test_images,) uint8 classes, in the order of the test split
     targets: np.ndarray | None  # (test_images,) uint8; None, as `predicted`, where no file has them
 
+    @property
+    def test_split(self) -> str:
+        """What it was tested on: equal where two runs can be compared."""
+        return f"{self.test_images:,} test images of {self.data} ({self.fingerprint})"
+
 
 def results_dir() -> Path:
     """``report/results``: the results that are committed with the lab."""
@@ -59,13 +64,9 @@ def load(run: Run) -> Result:
     predicted, targets, classes = _predictions(run.file("predictions.npz"))
     history = tuple(read_history(run.file("history.csv")))
     try:
-        found = {
-            "fingerprint": run.manifest["05_evaluation"]["data"]["fingerprint"],
-            "flops": metrics.get("flops") or _flops(run, classes),
-        }
-        return Result(
-            run=run, history=history, predicted=predicted, targets=targets, **metrics | found
-        )
+        metrics["fingerprint"] = run.manifest["05_evaluation"]["data"]["fingerprint"]
+        metrics["flops"] = metrics.get("flops") or _flops(run, classes)
+        return Result(run=run, history=history, predicted=predicted, targets=targets, **metrics)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise LabError(
@@ -137,14 +138,12 @@ def _named(word: str) -> list[Run]:
 
 def _finished(folder: Path) -> list[Run]:
     """The tested runs among ``folder``, its subfolders and theirs; damaged ones are left out."""
-    files = [
-        f for level in ("", "*/", "*/*/") for f in sorted(folder.glob(f"{level}settings.yaml"))
-    ]
     runs = []
-    for file in files:
-        with suppress(LabError):
-            if (run := Run.open(file.parent)).done("05_evaluation"):
-                runs.append(run)
+    for level in ("", "*/", "*/*/"):
+        for file in sorted(folder.glob(f"{level}settings.yaml")):
+            with suppress(LabError):
+                if (run := Run.open(file.parent)).done("05_evaluation"):
+                    runs.append(run)
     return runs
 
 
@@ -162,38 +161,18 @@ def find_all(*folders: Path) -> list[Result]:
 
 
 def comparable(run: Run) -> tuple[list[Result], Counter[str]]:
-    """``run`` and all that can be compared with it, ``run`` first; and how many others there are.
+    """``run`` and the runs beside it and in ``report/results`` that were tested on the same images.
 
-    Looked at are the runs beside it and ``report/results``. Compared are those with the same data
-    and test split; the others are counted by the name of their data.
-    Raises LabError where ``run`` itself has no result.
+    Also how many others there are, by the name of their data. LabError as ``load`` for ``run``.
     """
     own = load(run)
     places = [runs_dir()] if run.path.parent == runs_dir() else []
     others = [result for result in find_all(*places, results_dir()) if result.run.path != run.path]
-    alike = [result for result in others if _test_split(result) == _test_split(own)]
+    alike = [result for result in others if result.test_split == own.test_split]
     return [own, *alike], Counter(r.data for r in others) - Counter(r.data for r in alike)
 
 
 def most_on_same_data(results: Sequence[Result]) -> list[Result]:
     """Those of ``results`` on the data and test split that most of them used."""
-    counts = Counter(map(_test_split, results)).most_common(1)
-    return [result for result in results if _test_split(result) == counts[0][0]]
-
-
-def check_same_data(results: Sequence[Result]) -> None:
-    """LabError where two of ``results`` used different data or test splits of different size."""
-    for other in results[1:]:
-        if _test_split(other) != _test_split(results[0]):
-            first, second = (
-                f"{r.run.name} was tested on {r.test_images:,} images of {r.data} ({r.fingerprint})"
-                for r in (results[0], other)
-            )
-            raise LabError(
-                f"Only runs on the same data can be compared: {first}, {second}; name one of these "
-                "alone."
-            )
-
-
-def _test_split(result: Result) -> tuple[str, int]:
-    return result.fingerprint, result.test_images
+    counts = Counter(result.test_split for result in results).most_common(1)
+    return [result for result in results if result.test_split == counts[0][0]]
