@@ -133,8 +133,7 @@ def _random_scenes(rng: np.random.Generator, count: int) -> dict[str, np.ndarray
     def index(low: int, high: int, *shape: int) -> np.ndarray:
         return np.floor(low + (high - low) * rng.random((count, *shape))).astype(np.int64)
 
-    ground = index(0, len(_COLOURS))
-    strokes = _BEHIND + _IN_FRONT
+    ground, strokes = index(0, len(_COLOURS)), _BEHIND + _IN_FRONT
     reach = uniform(0.0, 1.0, strokes, 1, 1)
     thickness = uniform(0.0, 1.0, strokes, 1, 1)
     return {
