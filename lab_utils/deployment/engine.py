@@ -1,8 +1,4 @@
-"""The trained model as an engine that takes pictures of any kind and size.
-
-It needs ``best.pt`` and nothing else of the run. Everything here runs on the CPU in float32, which
-every machine has.
-"""
+"""The trained model as an engine for pictures of any kind and size, on the CPU in float32."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,10 +36,7 @@ class PixelModel(nn.Module):
 
 
 def load_pixel_model(checkpoint: Path) -> tuple[PixelModel, Best]:
-    """The model of ``best.pt`` from pixels to logits, and what else the file holds.
-
-    Raises LabError where the file is missing or damaged.
-    """
+    """The model of ``best.pt`` from pixels to logits, and what else it holds, as ``load_best``."""
     model, best = load_best(checkpoint)
     return PixelModel(model, best.normalization).eval(), best
 
@@ -122,7 +115,7 @@ def _from_array(image: np.ndarray | Tensor) -> Image.Image:
         values = image.detach().cpu()
         array = (values.float() if values.is_floating_point() else values).numpy()
         array = np.moveaxis(array, 0, -1) if array.ndim == 3 else array
-    if not isinstance(array, np.ndarray):
+    elif not isinstance(image, np.ndarray):
         kind = type(image).__name__
         raise LabError(f"{kind} is not an image; give a path, a PIL image, an array or a tensor.")
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))) or not array.size:

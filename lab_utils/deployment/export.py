@@ -1,7 +1,4 @@
-"""The trained model as files that other programs run, and how fast each is.
-
-Everything here runs on the CPU in float32, which every machine has.
-"""
+"""The trained model as files that other programs run, on the CPU in float32; how fast each is."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

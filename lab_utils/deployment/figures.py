@@ -5,16 +5,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.ticker import LogLocator, NullLocator
 import numpy as np
 
-from lab_utils.core.drawing import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    Drawing,
-    image_grid,
-    new_figure,
-    styled,
-)
+from lab_utils.core import drawing
+from lab_utils.core.drawing import Drawing, image_grid, new_figure, styled
 from lab_utils.deployment.engine import Prediction
 from lab_utils.deployment.export import Format, best_throughput
 
@@ -23,7 +15,8 @@ from lab_utils.deployment.export import Format, best_throughput
 def latency(formats: Sequence[Format], threads: int) -> Drawing:
     """Milliseconds for one image, and images per second by batch size, on ``threads`` threads."""
     figure, (left, right) = new_figure(7.6, 2.9, 1, 2, width_ratios=(1, 1.25))
-    colors, milliseconds = (BLUE, ORANGE, GREEN, PURPLE), [row.latency_ms for row in formats]
+    colors = (drawing.BLUE, drawing.ORANGE, drawing.GREEN, drawing.PURPLE)
+    milliseconds = [row.latency_ms for row in formats]
     bars = left.barh([row.name for row in formats], milliseconds, color=colors)
     left.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
     left.invert_yaxis()
@@ -63,17 +56,15 @@ def latency(formats: Sequence[Format], threads: int) -> Drawing:
 
 def variants(pictures: Mapping[str, np.ndarray], predictions: Sequence[Prediction]) -> Drawing:
     """One picture in several forms, (H, W, 3) uint8 by kind, and what each is taken for."""
-    first, seen = predictions[0], zip(pictures, predictions, strict=True)
-    titles = [f"{kind}\n{p.label[:14]} {p.confidence:.0%}" for kind, p in seen]
+    answered = list(zip(pictures, predictions, strict=True))
+    titles = [f"{kind}\n{p.label[:14]} {p.confidence:.0%}" for kind, p in answered]
     figure = image_grid(list(pictures.values()), titles, columns=len(pictures), size=1.3)
-    sure = [prediction.confidence for prediction in predictions]
-    agree = sum(prediction.label == first.label for prediction in predictions)
+    label, sure = predictions[0].label, [p.confidence for p in predictions]
     caption = (
-        f"The same picture in {len(pictures)} forms: {agree} of them are called {first.label}; "
-        f"their confidences differ by up to {100 * (max(sure) - min(sure)):.0f} points."
+        f"The same picture in {len(pictures)} forms: {sum(p.label == label for p in predictions)} "
+        f"of them are called {label}; their confidences differ by up to "
+        f"{100 * (max(sure) - min(sure)):.0f} points."
     )
-    alt = "A row of pictures, each with its answer: " + "; ".join(
-        f"{kind}, {p.label} at {p.confidence:.0%}"
-        for kind, p in zip(pictures, predictions, strict=True)
-    )
-    return Drawing("variants", figure, caption, f"{alt}.")
+    answers = "; ".join(f"{kind}, {p.label} at {p.confidence:.0%}" for kind, p in answered)
+    alt = f"A row of pictures, each with its answer: {answers}."
+    return Drawing("variants", figure, caption, alt)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lab_utils.model.summary import TwinCosts
+from lab_utils.model.summary import Costs
 
 
-def compare_twins(lean: TwinCosts, plain: TwinCosts) -> str:
+def compare_twins(lean: Costs, plain: Costs) -> str:
     """What separable convolutions save, beside what the course material claims."""
     share = {key: value / vars(plain)[key] for key, value in vars(lean).items() if key != "name"}
     return (

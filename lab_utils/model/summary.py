@@ -6,10 +6,11 @@ image, (1, 3, S, S), that the model is built for.
 
 import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 from torch.utils.flop_counter import FlopCounterMode
 
 from lab_utils import LabError
@@ -22,30 +23,24 @@ class Layer:
     name: str  # its path in the model
     type: str
     output_shape: list[int]  # without the batch
-    parameters: int  # 0 where the module runs again
+    parameters: int  # it and the next are 0 where the module runs again
     flops: int  # as ``count_flops`` has them
     receptive_field: int | None  # pixels a side; None once flattening or pooling has seen all
 
 
 @dataclass(frozen=True)
 class Costs:
-    """A row of notebook 03's comparison of networks."""
+    """A row of notebook 03's comparison of networks; times are in milliseconds."""
 
     name: str
     parameters: int
     flops: int  # of one image
     weight_bytes: int
     receptive_field: int  # pixels a side
-    step_ms: float  # a training step of 32 images, in milliseconds
-    inference_ms: float  # the forward pass of 32 images, in milliseconds
-
-
-@dataclass(frozen=True)
-class TwinCosts(Costs):
-    """The costs of one of two networks that take turns: also for 1 and 128 images."""
-
-    inference_ms_1: float
-    inference_ms_128: float
+    step_ms: float  # a training step of 32 images
+    inference_ms: float  # the forward pass of 32 images
+    inference_ms_1: float | None = None  # of one image, and of 128: for the twins alone
+    inference_ms_128: float | None = None
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -64,10 +59,7 @@ def count_flops(model: nn.Module, image_size: int = 32) -> int:
     A multiply-add is two. Convolutions and matrix products count; biases, BatchNorm, ReLU and
     pooling do not.
     """
-    model, image = _without_data(model, image_size)
-    with FlopCounterMode(display=False) as counter:
-        model(image)
-    return counter.get_total_flops()
+    return _flops(*_without_data(model, image_size))["Global"]
 
 
 def receptive_field(model: nn.Module, image_size: int = 32) -> int:
@@ -85,12 +77,26 @@ def layer_table(model: nn.Module, image_size: int = 32) -> list[Layer]:
     """
     model, image = _without_data(model, image_size)
     try:
-        walk = _Walk(fx.symbolic_trace(model))
+        traced = fx.symbolic_trace(model)
     except fx.proxy.TraceError as error:
         raise LabError(f"torch.fx cannot trace the model's forward pass: {error}.") from None
-    with walk.counter:
-        walk.run(image)
-    return walk.layers
+    ShapeProp(traced).propagate(image)  # notes the shape of each step's output in its node
+    flops = _flops(model, image)
+    layers: list[Layer] = []
+    views: dict[fx.Node, _View | None] = {}  # None: the whole image
+    for node in traced.graph.nodes:
+        meta = node.meta.get("tensor_meta")
+        if node.op in ("get_attr", "output") or not isinstance(meta, TensorMetadata):
+            continue
+        module = traced.get_submodule(node.target) if node.op == "call_module" else None
+        sources = [views[source] for source in node.all_input_nodes if source in views]
+        view = views[node] = _view(node, module, sources, meta.shape)
+        if module:
+            name, kind, shape = node.target, type(module).__name__, list(meta.shape[1:])
+            again = any(layer.name == name for layer in layers)
+            costs = (0, 0) if again else (count_parameters(module), flops.get(name, 0))
+            layers.append(Layer(name, kind, shape, *costs, view.field if view else None))
+    return layers
 
 
 class _View(NamedTuple):
@@ -99,56 +105,26 @@ class _View(NamedTuple):
     size: torch.Size  # of the map: height and width
 
 
-class _Walk(fx.Interpreter):
-    """Runs a traced model step by step and notes what each step costs and sees."""
-
-    def __init__(self, model: fx.GraphModule):
-        super().__init__(model)
-        self.counter = FlopCounterMode(display=False)
-        self.layers: list[Layer] = []
-        self.views: dict[fx.Node, _View | None] = {}  # None: the whole image
-
-    def run_node(self, node: fx.Node) -> Any:
-        flops_before = self.counter.get_total_flops()
-        out = super().run_node(node)
-        if not isinstance(out, Tensor) or node.op in ("get_attr", "output"):
-            return out
-        module = self.submodules.get(node.target) if node.op == "call_module" else None
-        view = self.views[node] = self._view(node, module, out.shape)
-        if module:
-            known = any(layer.name == node.target for layer in self.layers)
-            flops = self.counter.get_total_flops() - flops_before
-            costs = 0 if known else count_parameters(module), flops, view.field if view else None
-            shape = list(out.shape[1:])
-            self.layers.append(Layer(node.target, type(module).__name__, shape, *costs))
-        return out
-
-    def _view(self, node: fx.Node, module: nn.Module | None, shape: torch.Size) -> _View | None:
-        if node.op == "placeholder":
-            return _View(field=1, step=1, size=shape[2:])
-        sources = [self.views[n] for n in node.all_input_nodes if n in self.views]
-        pooled = isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d)
-        if None in sources or len(shape) != 4 or pooled:
-            return None
-        field = max(source.field for source in sources)
-        step = max(source.step for source in sources)
-        if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-            kernel, stride = _side(module.kernel_size), _side(module.stride)
-            field += (kernel - 1) * _side(getattr(module, "dilation", 1)) * step
-            step *= stride
-        elif any(source.size != shape[2:] for source in sources):
-            raise LabError(
-                f"The receptive field cannot be followed through {node.target!r}, which changes "
-                "the size of the map; use nn.Conv2d, nn.MaxPool2d or nn.AvgPool2d there."
-            )
-        return _View(field, step, shape[2:])
-
-
-def _without_data(model: nn.Module, image_size: int) -> tuple[nn.Module, Tensor]:
-    """A copy in evaluation mode and one image, on the meta device, where nothing is computed."""
-    dtype = next(model.parameters()).dtype
-    image = torch.empty(1, 3, image_size, image_size, dtype=dtype, device="meta")
-    return copy.deepcopy(model).to("meta").eval(), image
+def _view(
+    node: fx.Node, module: nn.Module | None, sources: list[_View | None], shape: torch.Size
+) -> _View | None:
+    if node.op == "placeholder":
+        return _View(field=1, step=1, size=shape[2:])
+    pooled = isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d)
+    if None in sources or len(shape) != 4 or pooled:
+        return None
+    field = max(source.field for source in sources)
+    step = max(source.step for source in sources)
+    if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+        kernel, stride = _side(module.kernel_size), _side(module.stride)
+        field += (kernel - 1) * _side(getattr(module, "dilation", 1)) * step
+        step *= stride
+    elif any(source.size != shape[2:] for source in sources):
+        raise LabError(
+            f"The receptive field cannot be followed through {node.target!r}, which changes "
+            "the size of the map; use nn.Conv2d, nn.MaxPool2d or nn.AvgPool2d there."
+        )
+    return _View(field, step, shape[2:])
 
 
 def _side(size: int | tuple[int, ...]) -> int:
@@ -156,3 +132,18 @@ def _side(size: int | tuple[int, ...]) -> int:
     if len(sides) > 1:
         raise LabError(f"The receptive field is followed through square kernels only, not {size}.")
     return sides.pop()
+
+
+def _flops(model: nn.Module, image: Tensor) -> dict[str, int]:
+    """By a module's path in the model, and ``Global`` for all."""
+    with FlopCounterMode(display=False) as counter:
+        model(image)
+    counts = counter.get_flop_counts().items()
+    return {path.partition(".")[2] or path: sum(count.values()) for path, count in counts}
+
+
+def _without_data(model: nn.Module, image_size: int) -> tuple[nn.Module, Tensor]:
+    """A copy in evaluation mode and one image, on the meta device, where nothing is computed."""
+    dtype = next(model.parameters()).dtype
+    image = torch.empty(1, 3, image_size, image_size, dtype=dtype, device="meta")
+    return copy.deepcopy(model).to("meta").eval(), image

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab_utils.model.figures import feature_maps, overfit
 from lab_utils.model.findings import what_we_found
-from lab_utils.model.summary import TwinCosts
+from lab_utils.model.summary import Costs
 
 
 def test_feature_maps_count_what_is_above_zero_and_name_each_scale():
@@ -27,8 +27,8 @@ def test_a_batch_learned_by_heart_is_told_from_the_first_loss_to_the_last():
 
 
 def test_what_we_found_is_drawn_from_the_record():
-    lean = TwinCosts("compactnet", 200, 100, 812, 66, 11.0, 2.0, 1.1, 6.0)
-    plain = TwinCosts("compactnet_standard", 500, 500, 2304, 66, 17.0, 4.0, 1.0, 12.0)
+    lean = Costs("compactnet", 200, 100, 812, 66, 11.0, 2.0, 1.1, 6.0)
+    plain = Costs("compactnet_standard", 500, 500, 2304, 66, 17.0, 4.0, 1.0, 12.0)
     found = what_we_found({
         "name": "simplecnn", "parameters": 620_810, "flops": 21_697_536, "macs": 10_848_768,
         "image_shape": [3, 32, 32], "receptive_field": 22, "untrained_loss": 2.306,

@@ -85,6 +85,15 @@ def test_the_rows_of_the_layer_table_add_up_to_the_model(model):
     assert table[-1].receptive_field is None
 
 
+def test_a_module_that_runs_twice_is_paid_for_once():
+    shared = nn.Conv2d(3, 3, 3, padding=1)
+    model = nn.Sequential(shared, nn.ReLU(), shared)
+    first, _, again = layer_table(model)
+    assert (first.parameters, again.parameters) == (84, 0)
+    assert first.flops + again.flops == count_flops(model) == 2 * 2 * 81 * 32 * 32
+    assert (first.receptive_field, again.receptive_field) == (3, 5)
+
+
 def test_the_layer_table_of_simplecnn_reads_as_its_definition():
     rows = [row for row in layer_table(build("simplecnn")) if row.type == "Conv2d"]
     assert [row.name for row in rows] == ["features.0", "features.4", "features.8"]

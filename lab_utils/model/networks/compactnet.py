@@ -5,31 +5,26 @@ from torch import Tensor, nn
 from lab_utils.model.networks.blocks import pooled_linear
 
 
-def conv3x3(in_channels: int, out_channels: int, separable: bool, dilation: int = 1) -> nn.Module:
-    """A 3x3 convolution, (B, C_in, S, S) to (B, C_out, S, S), standard or depthwise-separable.
-
-    Separable: a 3x3 filter per channel, then a 1x1 mix of the channels; 9 C_in + C_in C_out weights
-    instead of 9 C_in C_out (MobileNets, arXiv:1704.04861). Nothing stands between the two, as in
-    Xception (arXiv:1610.02357): together they are one convolution in two factors.
-    """
-    # No bias: the BatchNorm that follows would subtract it again with the mean.
-    options = {"kernel_size": 3, "padding": dilation, "dilation": dilation, "bias": False}
-    if not separable:
-        return nn.Conv2d(in_channels, out_channels, **options)
-    depthwise = nn.Conv2d(in_channels, in_channels, groups=in_channels, **options)
-    return nn.Sequential(depthwise, nn.Conv2d(in_channels, out_channels, 1, bias=False))
-
-
 class CompactBlock(nn.Module):
-    """Convolution, BatchNorm, ReLU, dropout: (B, C_in, S, S) to (B, C_out, S, S).
+    """3x3 convolution, BatchNorm, ReLU, dropout: (B, C_in, S, S) to (B, C_out, S, S).
 
-    Where C_in = C_out the input is added to the output (residual learning, arXiv:1512.03385).
-    ``dilation=2`` spreads the 3x3 filter over 5x5 pixels (arXiv:1511.07122).
+    ``separable``: a 3x3 filter per channel, then a 1x1 mix of the channels; 9 C_in + C_in C_out
+    weights instead of 9 C_in C_out (MobileNets, arXiv:1704.04861). Nothing stands between the two,
+    as in Xception (arXiv:1610.02357): together they are one convolution in two factors.
+    ``dilation=2`` spreads the 3x3 filter over 5x5 pixels (arXiv:1511.07122). Where C_in = C_out the
+    input is added to the output (residual learning, arXiv:1512.03385).
     """
 
     def __init__(self, in_channels: int, out_channels: int, separable: bool, dilation: int = 1):
         super().__init__()
-        self.conv = conv3x3(in_channels, out_channels, separable, dilation)
+        # No bias: the BatchNorm that follows would subtract it again with the mean.
+        options = {"kernel_size": 3, "padding": dilation, "dilation": dilation, "bias": False}
+        if separable:
+            depthwise = nn.Conv2d(in_channels, in_channels, groups=in_channels, **options)
+            pointwise = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+            self.conv = nn.Sequential(depthwise, pointwise)
+        else:
+            self.conv = nn.Conv2d(in_channels, out_channels, **options)
         self.norm = nn.BatchNorm2d(out_channels)
         self.activation = nn.ReLU()
         # Whole channels: neighbouring pixels say the same, so hiding single ones hides little

@@ -39,17 +39,17 @@ def load_imagenet(model: ResNet18) -> None:
     Raises LabError where the file is missing or damaged.
     """
     path = imagenet_file()
-    if not path.is_file():
-        raise LabError(
-            f"The ImageNet weights are not in {path}: with a network connection, run python -c "
-            "\"import torchvision; torchvision.models.resnet18(weights='DEFAULT')\" once, "
-            "or set pretrained=false to train from scratch."
-        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state["conv1.weight"] = state["conv1.weight"][:, :, 2:5, 2:5]
         state |= {f"fc.{name}": value for name, value in model.fc.state_dict().items()}
         model.load_state_dict(state)
+    except FileNotFoundError:
+        raise LabError(
+            f"The ImageNet weights are not in {path}: with a network connection, run python -c "
+            "\"import torchvision; torchvision.models.resnet18(weights='DEFAULT')\" once, "
+            "or set pretrained=false to train from scratch."
+        ) from None
     except Exception as error:  # zip, pickle and torch raise many kinds for a damaged file
         raise LabError(
             f"{path} is damaged or holds another network ({type(error).__name__}); delete it."

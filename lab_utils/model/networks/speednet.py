@@ -62,25 +62,13 @@ class SpeedNet(nn.Module):
 
 def group(channels_in: int, channels_out: int) -> nn.Sequential:
     """(B, C_in, S, S) to (B, C_out, S / 2, S / 2)."""
-    return nn.Sequential(
-        _conv(channels_in, channels_out),
-        nn.MaxPool2d(2),  # before norm and activation, which then have a quarter of the work
-        _norm(channels_out),
-        nn.GELU(),
-        _conv(channels_out, channels_out),
-        _norm(channels_out),
-        nn.GELU(),
-    )
-
-
-def _conv(channels_in: int, channels_out: int) -> nn.Conv2d:
-    conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
-    nn.init.dirac_(conv.weight.detach()[:channels_in])  # the first channels pass through
-    return conv
-
-
-def _norm(channels: int) -> nn.BatchNorm2d:
+    inputs = (channels_in, channels_out)
+    convs = [nn.Conv2d(n, channels_out, 3, padding=1, bias=False) for n in inputs]
     # momentum is the weight of the newest batch: trainings of a thousand steps need a large one.
-    norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
-    norm.weight.requires_grad_(False)
-    return norm
+    norms = [nn.BatchNorm2d(channels_out, eps=1e-12, momentum=0.4) for _ in convs]
+    for conv, norm in zip(convs, norms, strict=True):
+        nn.init.dirac_(conv.weight.detach()[: conv.in_channels])  # these pass their input through
+        norm.weight.requires_grad_(False)
+    # Pooling first leaves norm and activation a quarter of the work.
+    first = convs[0], nn.MaxPool2d(2), norms[0], nn.GELU()
+    return nn.Sequential(*first, convs[1], norms[1], nn.GELU())
