@@ -17,8 +17,6 @@ import numpy as np
 BLUE, ORANGE, GREEN, RED, PURPLE, GRAY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666",
 )  # fmt: skip
-
-
 RC = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -32,8 +30,6 @@ RC = {
     "lines.linewidth": 1.6,
     "svg.hashsalt": "lab",  # the same figure gives the same file
 }
-
-
 # Decorates every function that returns a figure: artists take their look when they are made.
 styled = matplotlib.rc_context(RC)
 
@@ -72,10 +68,17 @@ class Drawing:
         raster = any(axes.images for axes in self.figure.axes)
         return f"figures/{self.name}.{'png' if raster else 'svg'}"
 
+    def encode(self) -> bytes:
+        """What ``file`` holds, SVG or PNG; the same figure gives the same bytes."""
+        kind = self.file.rpartition(".")[2]
+        plain = {"metadata": {"Date": None}} if kind == "svg" else {"dpi": 160}
+        buffer = BytesIO()
+        self.figure.savefig(buffer, format=kind, bbox_inches="tight", **plain)
+        return buffer.getvalue()
+
     def save(self, path: Path) -> None:
-        """Write the figure as the suffix of ``path`` says; the same figure gives the same bytes."""
-        plain = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 160}
-        self.figure.savefig(path, bbox_inches="tight", **plain)
+        """Write the figure to ``path``."""
+        path.write_bytes(self.encode())
 
     def __repr__(self) -> str:
         return self.caption

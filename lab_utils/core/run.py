@@ -74,10 +74,6 @@ class Run:
     @classmethod
     def load(cls, name: str) -> "Run":
         """The existing run ``name``; LabError if there is none or its settings are damaged."""
-        if not (runs_dir() / name / "settings.yaml").is_file():
-            raise LabError(
-                f"No run named {name!r} in {runs_dir()}; `lab list` shows what is there."
-            )
         return cls.open(runs_dir() / name)
 
     @classmethod
@@ -86,8 +82,10 @@ class Run:
         try:
             text = (path / "settings.yaml").read_text(encoding="utf-8")
             return cls(path, Settings(**yaml.load(text, Loader=_SafeLoader)))
-        except FileNotFoundError:
-            raise LabError(f"{path} is no run folder: it has no settings.yaml.") from None
+        except (FileNotFoundError, NotADirectoryError):
+            raise LabError(
+                f"No run named {path.name!r} in {path.parent}; `lab list` shows what is there."
+            ) from None
         except (ValueError, TypeError, yaml.YAMLError):
             raise LabError(
                 f"{path / 'settings.yaml'} is damaged or of another version of the lab; "
@@ -100,7 +98,7 @@ class Run:
 
     def read_json(self, name: str) -> Any:
         """The run's JSON file ``name``; LabError if it is missing or damaged."""
-        return read_json(self.path / name)
+        return read_json(self.file(name))
 
     @property
     def manifest(self) -> dict[str, Any]:

@@ -41,7 +41,6 @@ SCHEDULES = {
     "linear": "Rises over the first {warmup_fraction:.0%} of the steps, then falls in a straight "
     "line to zero: the weights settle exactly when the training ends.",
 }
-
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
