@@ -144,6 +144,12 @@ def test_the_figures_draw_any_number_of_classes(classes, tmp_path):
         assert drawing.file == f"figures/{drawing.name}.svg"
 
 
+def test_the_accuracy_over_all_classes_counts_images_not_classes():
+    logits, targets = answers([0, 0, 0, 1, 0], 2), torch.tensor([0, 0, 0, 0, 1])
+    caption = figures.per_class(metrics.per_class(logits, targets, ["cat", "dog"])).caption
+    assert caption.endswith("from 0.0% (dog) to 75.0% (cat), 60.0% over all.")
+
+
 def test_a_model_without_a_mistake_is_drawn_too():
     counts = np.diag([5, 5])
     assert "No test image" in figures.confusion_matrix(counts, ["a", "b"]).caption

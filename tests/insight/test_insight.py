@@ -138,6 +138,19 @@ def test_fgsm_does_the_worst_that_can_be_done_to_a_linear_score(split):
     assert (sign * change).tolist() == pytest.approx([worst.item()] * len(split), rel=1e-3)
 
 
+def test_pgd_goes_ten_steps_and_ends_at_the_worst_for_a_linear_score(split):
+    pixels = 0.25 + 0.5 * split.images.float() / 255
+    score, asked = attacks.on_pixels(Linear(), HALF), []
+
+    def watched(images):
+        asked.append(len(images))
+        return score(images)
+
+    found = attacks.pgd(watched, pixels, split.targets, 3 / 255)
+    assert asked == [len(split)] * 10
+    assert (found - attacks.fgsm(score, pixels, split.targets, 3 / 255)).abs().max() < 1e-6
+
+
 def test_a_network_that_is_sure_beyond_rounding_is_attacked_as_well(split):
     """There the gradient of the cross-entropy is zero in float32, which is no robustness."""
     pixels = 0.25 + 0.5 * split.images.float() / 255
