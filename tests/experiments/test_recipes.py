@@ -50,13 +50,14 @@ def test_runs_on_other_data_are_refused_in_one_sentence(runs):
 
 
 def test_of_many_recipes_the_best_by_validation_are_shown(three_seeds):
-    best = [replace(three_seeds[0], val_accuracy=0.5 + i / 100) for i in range(12)]
-    by_test = sorted(best, key=lambda g: g.val_accuracy)  # the highest test accuracy first
-    assert overview(by_test) == by_test
-    own = three_seeds[1]
-    many = [*by_test, own, replace(own, val_accuracy=0.9)]
-    assert overview(many) == [by_test[-1], many[-1]]
-    assert overview(many, own) == [by_test[-1], own, many[-1]]
+    case_study, own = three_seeds
+    groups = [  # the best by validation is the worst by test
+        replace(case_study, accuracy=0.8 - i / 100, val_accuracy=0.5 + i / 100) for i in range(12)
+    ]
+    assert overview(groups) == groups
+    many = [*groups, own, replace(own, accuracy=0.6, val_accuracy=0.9)]
+    assert overview(many) == [groups[-1], many[-1]]
+    assert overview(many, own) == [groups[-1], own, many[-1]]
 
 
 def test_a_table_and_a_csv_file_hold_the_groups(three_seeds, tmp_path):
