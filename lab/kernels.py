@@ -1,172 +1,137 @@
 """Jupyter kernels for the notebooks of a run.
 
-A kernel of the lab imports PyTorch, scikit-learn and Matplotlib, which takes seconds. On Linux that
-is done once, in a process from which each kernel is forked. Elsewhere forking such a process is not
-safe or not there, and each kernel imports for itself.
+Before a notebook can begin, its kernel imports PyTorch and Matplotlib, which takes seconds. On
+Linux one process, the fork server, does that once, and every kernel is a copy of it (``os.fork``).
+Elsewhere such copies are unsafe or impossible, and each kernel imports for itself.
 """
 
 from contextlib import suppress
-import ctypes
 import importlib
-import json
+from multiprocessing.connection import Connection, Pipe
 import os
-from pathlib import Path
 import signal
-import socket
 import subprocess
 import sys
-import time
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyter_client import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 from jupyter_core.utils import run_sync
+import psutil
 
 from lab_utils.core.params import project_root
 
 _FORK = sys.platform == "linux"
-
-
-_PARENT_DEATH_SIGNAL = 1  # Linux's number for "send me this when my parent ends"
-
-
-_LAUNCHER = "ipykernel_launcher"  # the module that a kernel's command names
-
-
-_IMPORTS = ("torchvision.datasets", "lab_utils.training.fit", "lab_utils.core.drawing")
+_LAUNCHER = "ipykernel_launcher"  # the module that a kernel's command line names
+# What most notebooks import; nothing here may start a thread, which a copy would not have.
+_IMPORTS = ("lab_utils.training.fit", "lab_utils.speed.profiling", "lab_utils.insight.figures")
 
 
 def start() -> AsyncKernelManager:
     """Start a kernel in ``notebooks/``; returns once it is a process, before it is ready."""
     kernel = AsyncKernelManager(kernel_name="python3")
-    # Kernels warn of unencrypted sockets, which never leave this machine.
-    arguments = ["--IPKernelApp.log_level=40"]
+    arguments = ["--IPKernelApp.log_level=40"]  # no warning of sockets, which stay on this machine
     if _FORK:
         kernel.provisioner = _ForkProvisioner(kernel_spec=kernel.kernel_spec, parent=kernel)
     else:
         arguments += [f"--IPKernelApp.exec_lines=import {name}" for name in _IMPORTS]
-    folder = project_root() / "notebooks"
-    run_sync(kernel.start_kernel)(extra_arguments=arguments, cwd=str(folder))
+    folder = str(project_root() / "notebooks")
+    run_sync(kernel.start_kernel)(extra_arguments=arguments, cwd=folder)
     return kernel
 
 
-def prepare() -> None:
-    """Let the imports begin where they are done once; returns without waiting for them."""
-    if _FORK and _Nursery.running is None:
-        _Nursery.running = _Nursery()
+def start_fork_server() -> None:
+    """Let the imports begin, where one process does them for all; does not wait for them."""
+    if _FORK and _ForkServer.running is None:
+        _ForkServer.running = _ForkServer()
 
 
-class _Nursery:
+class _ForkServer:
     """The process that kernels are forked from, as this process sees it.
 
     It ends when this process does, whatever ends it; and the kernels end when it does.
     """
 
-    running: "_Nursery | None" = None
+    running: ClassVar["_ForkServer | None"] = None
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        handle = theirs.fileno()
-        # A file in the working directory, say random.py, must not pass for a module.
-        path = "import sys; sys.path = [folder for folder in sys.path if folder]"
-        code = f"{path}; from lab import kernels; kernels.serve({handle})"
+        self.requests, theirs = Pipe()
+        # A file in the working directory, such as random.py, must not pass for a module.
+        serve = f"from lab.kernels import serve; serve({theirs.fileno()})"
         # A session of its own: Ctrl-C in the terminal is for `lab`, which then ends its kernels.
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.DEVNULL, pass_fds=[handle], start_new_session=True,
+            [sys.executable, "-c", f"import sys; sys.path = [*filter(None, sys.path)]; {serve}"],
+            stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True,
         )  # fmt: skip
         theirs.close()
-        self.channel = ours.makefile("rw", encoding="utf-8")
 
     def fork(self, arguments: list[str], folder: str, environment: dict[str, str]) -> int | None:
-        """The process id of a new kernel; None where the process to fork from has ended."""
+        """The process id of a new kernel; None where there can be none."""
         try:
-            print(json.dumps([arguments, folder, environment]), file=self.channel, flush=True)
-            return int(self.channel.readline())
-        except (OSError, ValueError):
+            self.requests.send((arguments, folder, environment))
+            return self.requests.recv()
+        except (OSError, EOFError):  # the server has ended
             return None
-        except BaseException:  # Ctrl-C: the answer would pass for that to the next question
+        except BaseException:  # Ctrl-C: the answer would be taken for that to the next request
             self.process.kill()
-            _Nursery.running = None
+            _ForkServer.running = None
             raise
 
 
 class _ForkProvisioner(LocalProvisioner):
-    """Starts a kernel of this Python as a fork of the process that has the imports."""
+    """Starts a kernel of this Python as a fork of the server."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict[str, Any]:
         """Start the kernel whose command line is ``cmd``; its connection."""
         pid = None
         if cmd[0] == sys.executable and _LAUNCHER in cmd:
-            prepare()
+            start_fork_server()
             arguments = cmd[cmd.index(_LAUNCHER) + 1 :]
-            pid = _Nursery.running.fork(arguments, str(kwargs["cwd"]), kwargs["env"])
-        if pid is None:  # somebody's own kernel named python3, or the imports failed
+            pid = _ForkServer.running.fork(arguments, kwargs["cwd"], kwargs["env"])
+        if pid is None:  # the user's own kernel named python3, or the imports failed
             return await super().launch_kernel(cmd, **kwargs)
         self.process = _Forked(pid)
         self.pid = self.pgid = pid  # the kernel makes itself the leader of a group
-        self.cwd = kwargs["cwd"]
         return self.connection_info
 
 
-class _Forked:
-    """What the provisioner asks of a ``subprocess.Popen``, of a process that is no child."""
+class _Forked(psutil.Process):
+    """A process that is no child of this one, with what LocalProvisioner asks of a Popen."""
 
     stdin = stdout = stderr = None
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-
     def poll(self) -> int | None:
-        try:
-            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            state = "Z"
-        return 1 if state == "Z" else None  # how it ended is not known here
+        with suppress(psutil.NoSuchProcess):
+            if self.status() != psutil.STATUS_ZOMBIE:
+                return None
+        return 1  # how it ended is not known here
 
-    def wait(self) -> int:
-        while self.poll() is None:
-            time.sleep(0.01)
-        return 1
+    wait = poll  # called only once poll says that it has ended
 
-    def send_signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+    def send_signal(self, sig: int) -> None:
+        with suppress(psutil.NoSuchProcess):
+            super().send_signal(sig)
 
 
 def serve(handle: int) -> None:
-    """Import, then fork a kernel for every line from the socket ``handle``, until ``lab`` is gone.
-
-    Each line is answered by the kernel's process id, or by an empty line where there is none.
-    """
-    lab, parent = socket.socket(fileno=handle), os.getpid()
-    try:
+    """Import, then fork a kernel for each request and answer with its id, as long as `lab` runs."""
+    requests, server, pid = Connection(handle), os.getpid(), None
+    with suppress(Exception):  # a kernel that then imports for itself shows what went wrong
         for name in ("ipykernel.kernelapp", *_IMPORTS):
             importlib.import_module(name)
-    except Exception:  # a kernel that imports for itself will show it to somebody
-        return
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a kernel that ended leaves no zombie behind
-    with lab.makefile("rw", encoding="utf-8") as channel:
-        for line in channel:
-            try:
-                pid = os.fork()
-            except OSError:  # no memory, or too many processes
-                pid = ""
-            if pid == 0:
-                request = json.loads(line)
-                break
-            print(pid, file=channel, flush=True)
-        else:
-            return
-    lab.close()
-    _be_kernel(parent, *request)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a kernel that ended leaves no zombie
+        while pid != 0:
+            request = requests.recv()
+            pid = os.fork()
+            if pid:
+                requests.send(pid)
+    if pid == 0:
+        requests.close()
+        _be_kernel(server, *request)
 
 
-def _be_kernel(parent: int, arguments: list[str], folder: str, environment: dict[str, str]) -> None:
-    """What ``python -m ipykernel_launcher`` does, in a process forked from ``parent``."""
-    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent:  # it was gone before
-        os._exit(1)
+def _be_kernel(server: int, arguments: list[str], folder: str, environment: dict[str, str]) -> None:
+    """What ``python -m ipykernel_launcher`` does, in a process forked from ``server``."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     os.chdir(folder)
@@ -181,5 +146,5 @@ def _be_kernel(parent: int, arguments: list[str], folder: str, environment: dict
     inline = "module://matplotlib_inline.backend_inline"
     matplotlib.rcParams["backend"] = os.environ.setdefault("MPLBACKEND", inline)
     sys.argv = [_LAUNCHER, *arguments]
-    known = f"--IPKernelApp.parent_handle={parent}"  # without it a kernel prints how to leave it
-    ipykernel.kernelapp.launch_new_instance([*arguments, known])
+    parent = f"--IPKernelApp.parent_handle={server}"  # a kernel ends when its parent has ended
+    ipykernel.kernelapp.launch_new_instance([*arguments, parent])

@@ -1,46 +1,41 @@
-"""Run folder to PDF: copies what the report reads into one folder and has Typst compile it.
+"""Run folder to PDF: Typst compiles the text in ``report/`` with the files of the run.
 
-The text and the layout are in ``report/``; the numbers are read there from the run's files. Typst
-reads only below one root, and a run may lie on another drive than the project, so both meet in a
-temporary folder: ``report/`` beside ``run/`` (the files of finished steps) and ``code/`` (the
-definitions that appendix A prints). Names and settings go in as JSON strings, never as markup.
+The files are read where they lie: the run folder is the only one that Typst may read, and the
+sources of ``report/`` are handed to it as text. So nothing is copied, run and project may be on two
+drives, and no file of a run can bring another file of this machine into the report. Names and
+settings go in as JSON strings, never as markup.
 """
 
 import ast
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 import json
 from pathlib import Path
 import re
-import shutil
-import tempfile
 import textwrap
-import tomllib
 from typing import Any
 
 import typst
 
 from lab.comparison import section
+import lab_utils
 from lab_utils import LabError
 from lab_utils.core.files import write_atomic
 from lab_utils.core.params import load_params, project_root
-from lab_utils.core.run import STEPS, Run
+from lab_utils.core.run import METRICS, RECORDS, STEPS, Run
+from lab_utils.core.settings import MODELS
 
-_FILES = {
-    "01_setup": ("hardware.json",),
-    "02_data": ("data.json",),
-    "03_model": ("model.json",),
-    "04_training": ("history.csv", "training.json"),
-    "05_evaluation": ("evaluation.json", "metrics.json"),
-    "06_deployment": ("deployment.json",),
+_MORE_FILES = {"04_training": ("history.csv",), "05_evaluation": (METRICS,)}  # beside RECORDS
+_CODE = {  # what appendix A prints; the run's own network is added
+    "training/loop.py": ("train_epoch",),
+    "data/batches.py": ("normalize", "__iter__"),
+    "model/predict.py": ("accuracy",),
 }
-
-
-_CODE = {  # what appendix A prints; the run's own model is added
-    "epoch.py": ("train_epoch",),
-    "batches.py": ("normalize", "Batches._pick", "Batches._finish"),
-    "evaluation.py": ("accuracy",),
-}
+# How to compile; the second and the third are for characters that the way before cannot show.
+_WAYS: tuple[dict[str, Any], ...] = (
+    {"ignore_system_fonts": True, "pdf_standards": ["ua-1"]},
+    {"pdf_standards": ["ua-1"]},
+    {},  # PDF/UA-1 forbids the box that stands for a character which no font has
+)
 
 
 def build(run: Run, output: Path | None = None) -> Path:
@@ -48,7 +43,7 @@ def build(run: Run, output: Path | None = None) -> Path:
 
     A run whose later steps are missing gets a report that says so. The same run, with the same
     runs beside it and in ``report/results``, gives the same bytes. Raises LabError where no step
-    has finished, or a file, figure or reference is missing.
+    has finished, or a file, figure or reference is missing or leads out of the run folder.
     """
     manifest = run.manifest
     done = [step for step in STEPS if manifest.get(step, {}).get("status") == "done"]
@@ -59,143 +54,125 @@ def build(run: Run, output: Path | None = None) -> Path:
         + timedelta(seconds=int(manifest[step]["seconds"]))
         for step in done
     )
-    with tempfile.TemporaryDirectory(prefix="lab-report-", ignore_cleanup_errors=True) as folder:
-        root = Path(folder).resolve()
-        inputs = _stage(run, done, root)
-        inputs["ended"] = f"{ended:%Y-%m-%d %H:%M}"
-        pdf = _compile(root, inputs, ended)
+    files = [(step, f) for step in done for f in (RECORDS[step], *_MORE_FILES.get(step, ()))]
+    inputs = _description(run) | {
+        "manifest": manifest,
+        "done": done,
+        "missing": [step for step in STEPS if step not in done],
+        "ended": f"{ended:%Y-%m-%d %H:%M}",
+        "files": [_inside(run, step, file) for step, file in files],
+        "figures": _figures(run, done),
+        "compared": {},
+    }
+    sources = _sources()
+    if "05_evaluation" in done:
+        inputs["compared"], drawings = section(run)
+        for drawing in drawings:  # no files of the run: what lies around it may change
+            file = f"compared/{drawing.name}.svg"
+            sources[file] = drawing.encode()
+            inputs["figures"][drawing.name] = {
+                "file": file, "caption": drawing.caption, "alt": drawing.alt,
+            }  # fmt: skip
+    pdf = _compile(run, sources, inputs, ended)
     output = Path(output) if output else run.file("report.pdf")
     write_atomic(output, lambda path: path.write_bytes(pdf))
     return output
 
 
-def _stage(run: Run, done: list[str], root: Path) -> dict[str, Any]:
-    """Fill ``root`` with all that Typst reads; return what it gets as values."""
-    source = project_root() / "report"
-    if not (source / "report.typ").is_file():
-        raise LabError(f"{source / 'report.typ'} is missing; restore it from the lab.")
-    shutil.copytree(source, root / "report", ignore=shutil.ignore_patterns("*.pdf"))
-    (root / "run").mkdir()
-    files = [name for step in done for name in _FILES[step]]
-    for name in files:
-        if not run.file(name).is_file():
-            step = next(step for step in done if name in _FILES[step])
-            raise LabError(f"{run.file(name)} is missing; run {step} again.")
-        shutil.copyfile(run.file(name), root / "run" / name)
-    listed = run.read_json("figures.json") if run.file("figures.json").is_file() else {}
-    figures = {name: figure for name, figure in listed.items() if figure["step"] in done}
-    for name, figure in figures.items():
-        if not run.file(figure["file"]).is_file():
-            raise LabError(
-                f"Figure {name!r} of run {run.name!r} is missing ({figure['file']}); "
-                f"run {figure['step']} again."
-            )
-        copy = root / "run" / figure["file"]
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(run.file(figure["file"]), copy)
-    compared, drawings = section(run) if "05_evaluation" in done else ({}, {})
-    for name, drawing in drawings.items():
-        file = f"{name}.svg"  # not of the run's own figures: what lies around it may change
-        drawing.figure.savefig(root / "run" / file, bbox_inches="tight", metadata={"Date": None})
-        figures[name] = {"step": "05_evaluation", "file": file} | drawing.text
-    about = (load_params().get("report") or {}).items()
+def _description(run: Run) -> dict[str, Any]:
+    """The run as it was meant: its first page, its settings with their meanings, its code."""
+    about = {key: str(value) for key, value in load_params().report.items() if value}
+    settings = run.settings
     return {
-        "about": {"title": "Lab report"} | {key: str(value) for key, value in about if value},
+        "about": {"title": "Lab report"} | about,
         "run": run.name,
-        "settings": run.settings.model_dump(),
-        "manifest": run.manifest,
-        "done": done,
-        "missing": [step for step in STEPS if step not in done],
-        "files": files,
-        "figures": figures,
-        "compared": compared,
-        "code": _code(run.settings.model, root / "code"),
-        "requires": _requires(),
+        "settings": settings.model_dump(mode="json"),
+        "explained": {name: settings.explain(name) for name in type(settings).model_fields},
+        "models": MODELS,
+        "code": _listings(settings.model),
     }
 
 
-def _requires() -> dict[str, str]:
-    """The versions that the lab is meant to work with, by package in lower case, as ``>=2.11``."""
-    path = project_root() / "pyproject.toml"
+def _inside(run: Run, step: str, name: str) -> str:
+    """``name`` as seen from the run folder; LabError where it is no file in that folder."""
+    folder, path = run.path.resolve(), run.file(name).resolve()
+    if not path.is_relative_to(folder):
+        raise LabError(
+            f"{name} leads out of the folder of run {run.name!r}, where the report reads nothing; "
+            f"run {step} again."
+        )
     if not path.is_file():
-        raise LabError(f"{path} is missing; restore it from the lab.")
-    project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-    ranges = {"python": project["requires-python"]}
-    for dependency in project["dependencies"]:
-        name, versions = re.match(r"([\w.-]+)(?:\[.*?\])?\s*([^;]*)", dependency).groups()
-        ranges[name.lower()] = versions.strip()
-    return ranges
+        raise LabError(f"{path} is missing; run {step} again.")
+    return path.relative_to(folder).as_posix()
 
 
-def _code(model: str, folder: Path) -> list[dict[str, Any]]:
-    """Copy the definitions that appendix A prints to ``folder``; their files, names and lines."""
-    folder.mkdir()
-    listings = []
-    network = model.removesuffix("_standard")
-    wanted = {f"models/{network}.py": (network,), **_CODE}
-    for file, names in wanted.items():
-        text = (Path(__file__).parent / file).read_text(encoding="utf-8")
-        lines = text.splitlines()
-        for name, node in _definitions(ast.parse(text)):
-            if name.lower() not in (n.lower() for n in names):
-                continue
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            copy = f"{len(listings):02d}.py"
-            part = textwrap.dedent("\n".join(lines[first - 1 : node.end_lineno]))
-            (folder / copy).write_text(part, encoding="utf-8")
-            listings.append({"file": file, "name": name, "line": first, "copy": copy})
-    return listings
-
-
-def _definitions(module: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
-    """The functions and classes of ``module``, and methods as ``Class.method``, by name."""
-    for node in module.body:
-        yield getattr(node, "name", ""), node
-        if isinstance(node, ast.ClassDef):
-            for part in node.body:
-                yield f"{node.name}.{getattr(part, 'name', '')}", part
-
-
-def _compile(root: Path, inputs: dict[str, Any], ended: datetime) -> bytes:
-    """The PDF, with the fonts inside Typst, and the system's only where those lack a character."""
-    missing = ""
-    for attempt in range(9):
-        values = json.dumps(inputs | {"no_glyph": missing}, ensure_ascii=False)
-        try:
-            return typst.compile(
-                root / "report" / "report.typ",
-                root=root,
-                ignore_system_fonts=attempt == 0,
-                sys_inputs={"lab": values},
-                pdf_standards=["ua-1"],
-                timestamp=ended,
+def _figures(run: Run, done: list[str]) -> dict[str, dict[str, str]]:
+    """The figures of the finished steps as figures.json has them, by name."""
+    if not run.file("figures.json").is_file():
+        return {}
+    listed = run.read_json(_inside(run, done[0], "figures.json")).items()
+    figures = {name: figure for name, figure in listed if figure["step"] in done}
+    for name, figure in figures.items():
+        figure["file"] = _inside(run, figure["step"], figure["file"])
+        # An SVG may show the image of another file; the lab's hold their images themselves.
+        if re.search(rb"href\s*=\s*[\"'](?!#|data:)", run.file(figure["file"]).read_bytes()):
+            raise LabError(
+                f"Figure {name!r} of run {run.name!r} refers to another file, which the report "
+                f"does not read; run {figure['step']} again."
             )
+    return figures
+
+
+def _listings(model: str) -> list[dict[str, Any]]:
+    """The definitions that appendix A prints, each with its file, name, line and text."""
+    found = []
+    for file, names in {f"model/networks/{model}.py": (model.replace("_", ""),), **_CODE}.items():
+        text = (Path(lab_utils.__file__).parent / file).read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            name = getattr(node, "name", None) or ""
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and name.lower() in names:
+                first = min([node.lineno, *(part.lineno for part in node.decorator_list)])
+                code = textwrap.dedent("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
+                found.append({"file": file, "name": name, "line": first, "text": code})
+    return found
+
+
+def _sources() -> dict[str, bytes]:
+    """What Typst reads besides the run, by the names that it has there."""
+    root = project_root()
+    paths = [*(root / "report").rglob("*.typ"), root / "report" / "references.bib"]
+    return {
+        "main": b'#include "report.typ"',
+        "pyproject.toml": (root / "pyproject.toml").read_bytes(),
+        **{path.relative_to(root / "report").as_posix(): path.read_bytes() for path in paths},
+    }
+
+
+def _compile(run: Run, sources: dict[str, bytes], inputs: dict[str, Any], ended: datetime) -> bytes:
+    values = {"lab": json.dumps(inputs, ensure_ascii=False)}
+    options = {"root": run.path.resolve(), "sys_inputs": values, "timestamp": ended}
+    for way in _WAYS:
+        try:
+            return typst.compile(sources, **options, **way)
         except typst.TypstError as error:
-            lacking = re.findall(r'the text `"(.+?)"` could not be', error.diagnostic)
-            if not lacking or attempt == 8:
-                raise LabError(_explain(error, root, inputs)) from None
-            if attempt > 0:
-                missing += "".join(lacking)
-    raise AssertionError("unreachable")
+            problem = error
+            if "could not be displayed" not in error.message:
+                break
+    raise LabError(_explain(run, problem, sources, inputs))
 
 
-def _explain(error: typst.TypstError, root: Path, inputs: dict[str, Any]) -> str:
+def _explain(
+    run: Run, error: typst.TypstError, sources: dict[str, bytes], inputs: dict[str, Any]
+) -> str:
     """One sentence of what Typst says: what is wrong, where, and what mends it."""
     for name, figure in inputs["figures"].items():
         try:  # Typst names the line that shows all figures, not the figure
-            picture = {"file": f"/run/{figure['file']}"}
-            typst.compile(b"#image(sys.inputs.file)", root=root, sys_inputs=picture)
+            picture = f"#image({json.dumps('/' + figure['file'])})".encode()
+            typst.compile(sources | {"main": picture}, root=run.path.resolve())
         except typst.TypstError:
-            return (
-                f"Figure {name!r} of run {inputs['run']!r} is damaged ({figure['file']}); "
-                f"run {figure['step']} again."
-            )
-    where = re.search(r"┌─ (\S+?):(\d+)", error.diagnostic)
-    file, line = where.groups() if where else ("report/report.typ", "1")
-    file = re.sub(r".*/(?=(report|run|code)/)", "", file.replace("\\", "/"))
-    label = re.search(r"label `<(.+?)>` does not exist", error.message)
-    if label:
-        return f"The report refers to {label[1]!r}, which it does not have; mend {file}:{line}."
-    if file.startswith("run/"):
-        return f"{file.removeprefix('run/')} is damaged ({error.message}); run its step again."
+            return f"Figure {name!r} of run {run.name!r} is damaged; run {figure['step']} again."
+    where = re.search(r"┌─ .*?([\w.]+):(\d+)", error.diagnostic)
+    file, line = where.groups() if where else ("report.typ", "1")
+    if file in inputs["files"]:
+        return f"{file} is damaged ({error.message}); run its step again."
     return f"The report cannot be made: {error.message}; mend {file}, line {line}."

@@ -28,7 +28,7 @@ def executed(runs, monkeypatch):
     """Stands in for the notebooks: the names of the runs that were executed; batch 512 fails."""
     seen = []
 
-    def fake(run, steps, say):
+    def fake(run, steps):
         seen.append(run.name)
         if run.settings.batch_size == 512:
             raise LabError("batch_size=512 is larger than the data.")
@@ -38,7 +38,7 @@ def executed(runs, monkeypatch):
         write_json(run.file("manifest.json"), done)
         write_json(run.file("metrics.json"), {"test_accuracy": 0.75, "data_is_cifar10": True})
 
-    monkeypatch.setattr("lab_utils.sweep.execute", fake)
+    monkeypatch.setattr("lab.sweep.execute", fake)
     return seen
 
 
@@ -56,7 +56,7 @@ def test_a_grid_is_every_combination_each_once(runs):
     grid = parse_grid(["lr=1e-3,5e-4,0.001", "batch_size=64,128"])
     found = names("quick", grid=grid)
     assert len(found) == len(set(found)) == 4
-    assert "quick-batch_size=64-lr=0.0005" in found
+    assert "quick-lr=0.0005-batch_size=64" in found
 
 
 def test_a_grid_takes_lists_as_values():

@@ -1,0 +1,40 @@
+"""The command line says what is there and what can be done, in a line or a sentence."""
+
+from fabricate import make_run
+
+from lab.cli import main
+from lab_utils.core.params import load_settings
+
+
+def test_lab_list_shows_every_run_and_the_damaged_ones(runs, capsys):
+    make_run(runs / "done")
+    make_run(runs / "begun", ("01_setup", "02_data"), data="shapes")
+    make_run(runs / "odd").file("settings.yaml").write_text("experiment: [", encoding="utf-8")
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        "run", "experiment", "data", "model", "steps", "test", "accuracy", "report",
+    ]  # fmt: skip
+    assert [line.split() for line in lines[2:5]] == [
+        ["begun", "quick", "shapes", "simplecnn", "2/6", "-", "no"],
+        ["done", "quick", "cifar10", "simplecnn", "6/6", "78.12%", "no"],
+        ["odd", "(damaged)", "-", "-", "-", "-", "-"],
+    ]
+    assert lines[-1].startswith("experiments: smoke, quick")
+
+
+def test_a_run_on_shapes_says_how_to_use_cifar10_once_it_is_there(
+    runs, tmp_path, monkeypatch, capsys
+):
+    chosen = load_settings("quick").model_dump(exclude={"data"})  # data: auto, as most experiments
+    make_run(runs / "quick", data="shapes", **chosen)
+    monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "quick"]) == 0
+    assert "CIFAR-10 can be found now" not in capsys.readouterr().out
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    assert main(["run", "quick"]) == 0
+    text = capsys.readouterr().out
+    assert "CIFAR-10 can be found now: to use it, repeat the `lab run` command" in text
+    assert "Every step is done" in text
+    assert "test accuracy 78.12% (data: shapes, NOT CIFAR-10), wall time" in text
