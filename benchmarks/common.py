@@ -111,7 +111,7 @@ def run(name: str, measure: Callable[[argparse.Namespace], list[Row]], **options
     arguments = parser.parse_args()
     try:
         machine = hardware.choose(Settings(experiment=name))
-        described = check.describe() | {
+        described = vars(check.describe()) | {
             "device": str(machine.device),
             "precision": machine.precision,
         }

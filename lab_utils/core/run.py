@@ -23,13 +23,16 @@ RECORDS = {
     "04_training": "training.json",
     "05_evaluation": "evaluation.json",
     "06_deployment": "deployment.json",
+    "08_speed": "speed.json",
+    "09_insight": "insight.json",
 }
-STEPS = tuple(RECORDS)
+OPTIONAL = ("08_speed", "09_insight")  # the steps that `lab run --all` adds
+STEPS = tuple(step for step in RECORDS if step not in OPTIONAL)
 METRICS = "metrics.json"  # the plain numbers and texts of 05_evaluation, for other tools to read
 # Re-running the key makes what these steps computed from its results void.
 _DEPENDENTS = {
-    "04_training": ("05_evaluation", "06_deployment"),
-    "05_evaluation": ("06_deployment",),
+    "04_training": ("05_evaluation", "06_deployment", "09_insight"),
+    "05_evaluation": ("06_deployment", "09_insight"),
 }
 # What lets a killed step go on where it stopped. While the step is not done it is kept; beginning
 # a step that is done starts afresh, so it is removed then.

@@ -55,7 +55,5 @@ def what_we_found(record: Mapping[str, Any]) -> str:
 - Best class {best}, worst class {worst}. {most_frequent_error(r.confused_pairs)}
 - Calibration: {sureness(r.reliability)} (ECE {r.ece:.3f}; {r.ece_scaled:.3f} with temperature
   {r.temperature:.2f}).
-- Damaged images: {r.corruption_accuracy:.1%} on average, {r.insight_accuracy:.1%} for the same
-  {r.insight_images} as they are; {r.pgd_accuracy:.1%} under PGD of 2 grey levels.
 - {verdict(r.criteria)}
 - Written: `predictions.npz`, `metrics.json`, `evaluation.json` and the figures."""

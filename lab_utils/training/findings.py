@@ -150,12 +150,10 @@ def results(training: Training, resumed_from: int) -> dict[str, Any]:
 
 def what_we_found(record: Mapping[str, Any]) -> str:
     """The results of notebook 04 as a Markdown list, from what it recorded."""
-    r, profile = record, record["profile"]
+    r = record
     return f"""\
 - {r["epochs"]} epochs, {r["steps"]:,} steps, {r["train_seconds"]:.0f} s of training at
   {r["images_per_second"]:,.0f} images/s on {r["device"]} in {r["precision"]}.
 - Best validation accuracy: **{r["best_val_accuracy"]:.2%}**, in epoch {r["best_epoch"]}; final
   validation loss {r["final_val_loss"]:.3f}.
-- {r["verdict_reason"]}
-- A step takes {1000 * profile["lab"].seconds:.0f} ms, the course's way
-  {1000 * profile["course"].seconds:.0f} ms."""
+- {r["verdict_reason"]}"""
