@@ -53,15 +53,6 @@ def peak_memory_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
-def free_memory_mb(device: Any) -> float:
-    """Memory that a ``torch.device`` has left, in megabytes (10^6 bytes)."""
-    if device.type == "cuda":
-        import torch  # not at the top: a run is opened before torch is imported
-
-        return torch.cuda.mem_get_info(device)[0] / 1e6
-    return psutil.virtual_memory().available / 1e6
-
-
 def versions() -> dict[str, Any]:
     """``git_commit``, ``python`` and the ``versions`` of the packages, for a run's manifest."""
     return {

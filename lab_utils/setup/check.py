@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from lab_utils.core.params import project_root
-from lab_utils.core.settings import Settings
 from lab_utils.setup.hardware import Machine
 
 # Float32 gives about 1e-6; tensor cores that round to TF32 about 1e-3; a wrong result, near 1.
@@ -130,37 +129,3 @@ def gradient_difference(
     pairs = zip(*results, strict=True)
     differences = [(found - exact).norm() / exact.norm() for exact, found in pairs]
     return torch.stack(differences).max().item()  # unlike Python's max it keeps NaN
-
-
-def step_memory_mb(model: nn.Module, settings: Settings, machine: Machine, size: int) -> float:
-    """Estimated memory of one training step in MB (10^6 bytes), beyond the data set.
-
-    What autograd keeps for the backward pass is counted on two and on four images; the difference
-    scales with the batch, the rest (bfloat16 copies of the weights) does not. Parameters count four
-    times: weights, gradients, two optimiser moments; five with a running average of the weights.
-    The model comes back as it was.
-    """
-    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    device = next(model.parameters()).device
-
-    def kept_bytes(images: int) -> int:
-        kept: dict[int, int] = {}
-
-        def keep(tensor: Tensor) -> Tensor:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        inputs = torch.zeros(images, 3, size, size, device=device)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x), machine.autocast():
-            output = model(inputs)  # alive until counted, so that no storage is used twice
-        total = sum(b for key, b in kept.items() if key not in parameters)
-        del output
-        return total
-
-    state = {key: value.clone() for key, value in model.state_dict().items()}
-    two, four = kept_bytes(2), kept_bytes(4)
-    model.load_state_dict(state)  # the running statistics of BatchNorm have moved
-    per_image = (four - two) / 2
-    copies = 5 if settings.ema_decay else 4
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    return (per_image * settings.batch_size + two - 2 * per_image + copies * weights) / 1e6

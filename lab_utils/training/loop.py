@@ -6,11 +6,13 @@ as ``Training`` makes them: a recipe without them leaves no trace, and any loop 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -76,7 +78,6 @@ class Training:
         if settings.ema_decay:
             follow = get_ema_multi_avg_fn(settings.ema_decay)
             self.average = AveragedModel(self.model, multi_avg_fn=follow, use_buffers=True)
-        self.loss_function: Loss = cross_entropy
         self.use_optimizer(make_optimizer(settings, self.model))
         self.network = self.model
         if settings.compile:
@@ -88,24 +89,22 @@ class Training:
 
     def use_optimizer(self, optimizer: Optimizer) -> None:
         """Train with ``optimizer``: its steps clip first, and move schedule and average after."""
-        settings, batches = self.settings, self._order
+        settings, model, average = self.settings, self.model, self.average
         self.optimizer: Any = optimizer
-        self.schedule = make_schedule(settings, optimizer, len(batches))
+        self.schedule = schedule = make_schedule(settings, optimizer, len(self._order))
         self.plateau = make_plateau(settings, optimizer)
         if settings.clip_norm:
-            optimizer.register_step_pre_hook(lambda *_: self._clip())
-        optimizer.register_step_post_hook(lambda *_: self.schedule.step())
-        if self.average:
-            optimizer.register_step_post_hook(lambda *_: self.average.update_parameters(self.model))
+            optimizer.register_step_pre_hook(partial(_clip, model, settings.clip_norm))
+        optimizer.register_step_post_hook(lambda *_: schedule.step())
+        if average:
+            optimizer.register_step_post_hook(lambda *_: average.update_parameters(model))
+        self.loss_function: Loss = cross_entropy
         if settings.accumulate > 1:
-            self.optimizer = Accumulation(optimizer, batches, settings.accumulate)
+            images = len(self.dataset.train)
+            self.optimizer = Accumulation(optimizer, images, settings)
         if settings.accumulate > 1 or settings.label_smoothing:
-            self.loss_function = Objective(
-                settings.label_smoothing, getattr(self.optimizer, "share", lambda: 1.0)
-            )
-
-    def _clip(self) -> None:
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+            share = getattr(self.optimizer, "share", lambda: 1.0)
+            self.loss_function = Objective(settings.label_smoothing, share)
 
     @property
     def judged(self) -> nn.Module:
@@ -168,6 +167,10 @@ class Training:
         self._order.epoch = len(self.history)
         self._order.generator.set_state(state["order_rng"])
         set_rng_state(state["rng"], self.machine.device)
+
+
+def _clip(model: nn.Module, norm: float, *_: Any) -> None:
+    clip_grad_norm_(model.parameters(), norm)
 
 
 class MixedPrecision(nn.Module):

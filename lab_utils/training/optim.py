@@ -8,9 +8,7 @@ from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 
 from lab_utils.core.settings import Settings
-from lab_utils.data.batches import Batches
 from lab_utils.training.history import Epoch
-from lab_utils.training.muon import FilterMuon
 
 
 class Together(Optimizer):
@@ -43,38 +41,41 @@ class Together(Optimizer):
 
 
 class Accumulation:
-    """An optimiser that steps once for every ``every`` batches, on the sum of their gradients.
+    """An optimiser that steps once for every ``accumulate`` batches, on the sum of their gradients.
 
-    Of the batches left at the end of an epoch it makes one step, however few they are.
+    Of the batches left at the end of an epoch of ``images`` it makes one step, however few they
+    are. Whoever minimises each batch's mean loss times ``share()`` gets the gradient of the mean
+    over all images of the step.
     """
 
-    def __init__(self, optimizer: Optimizer, batches: Batches, every: int) -> None:
-        self.optimizer, self.batches, self.every = optimizer, batches, every
+    def __init__(self, optimizer: Optimizer, images: int, settings: Settings) -> None:
+        self.optimizer, self.images = optimizer, images
+        self.size, self.together = settings.batch_size, settings.accumulate
         self.done = 0  # batches of this epoch
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """Those of the optimiser."""
+        """Those of the optimiser, which loading a state replaces."""
         return self.optimizer.param_groups
 
     def share(self) -> float:
         """The share that the current batch has of the images of its step."""
-        images, size = len(self.batches.targets), self.batches.batch_size
-        first = self.done - self.done % self.every
-        together = min(images, (first + self.every) * size) - first * size
-        return min(size, images - self.done * size) / together
+        first = self.done - self.done % self.together
+        step = min(self.images, (first + self.together) * self.size) - first * self.size
+        return min(self.size, self.images - self.done * self.size) / step
 
     def zero_grad(self) -> None:
         """Clear the gradients before the first batch of a step."""
-        if self.done % self.every == 0:
+        if self.done % self.together == 0:
             self.optimizer.zero_grad()
 
     def step(self) -> None:
         """Count a batch; after the last one of a step, or of the epoch, update the weights."""
         self.done += 1
-        if self.done % self.every == 0 or self.done == len(self.batches):
+        batches = -(-self.images // self.size)
+        if self.done % self.together == 0 or self.done == batches:
             self.optimizer.step()
-        self.done %= len(self.batches)
+        self.done %= batches
 
 
 def make_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
@@ -99,7 +100,11 @@ def make_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
     else:
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
         rest = kind(groups, betas=(settings.momentum, settings.beta2), **common)
-    return Together(rest, FilterMuon(filters, settings.muon_lr)) if filters else rest
+    if not filters:
+        return rest
+    from lab_utils.training.muon import FilterMuon
+
+    return Together(rest, FilterMuon(filters, settings.muon_lr))
 
 
 def make_schedule(
@@ -115,59 +120,51 @@ def make_schedule(
     one_cycle is Smith and Topin's (arXiv:1708.07120) with a constant momentum; cosine is one half
     wave and warm_restarts several (arXiv:1608.03983).
     """
-    steps_per_epoch = -(-batches_per_epoch // settings.accumulate)
-    total = settings.epochs * steps_per_epoch
-    if settings.schedule == "one_cycle":
+    s, per_epoch = settings, -(-batches_per_epoch // settings.accumulate)
+    total = s.epochs * per_epoch
+    if s.schedule == "one_cycle":
         return lr_scheduler.OneCycleLR(
             optimizer,
             [group["lr"] for group in optimizer.param_groups],
             total_steps=total,
             # PyTorch divides by the length of the warm-up less one step.
-            pct_start=max(settings.warmup_fraction, min(1.5 / total, 0.99)),
+            pct_start=max(s.warmup_fraction, min(1.5 / total, 0.99)),
             cycle_momentum=False,  # the momentum stays what the settings say
         )
-    if settings.schedule == "linear":
-        warmup = settings.warmup_fraction * total
+    if s.schedule == "linear":
+        warmup = s.warmup_fraction * total
 
         def share(step: int) -> float:
             # Up to 1 over the warm-up, down to 0 at the end.
             return min((step + 1) / max(warmup, 1), (total - step) / max(total - warmup, 1), 1.0)
 
         return lr_scheduler.LambdaLR(optimizer, share)
-    if not settings.warmup_epochs:
-        return _after_warmup(settings, optimizer, steps_per_epoch, total)
-    steps = max(1, round(settings.warmup_epochs * steps_per_epoch))
-    warmup = lr_scheduler.LinearLR(optimizer, 1 / (steps + 1), total_iters=steps)
-    if settings.schedule in ("constant", "plateau"):
-        return warmup  # leaves the learning rate alone from there
-    rest = _after_warmup(settings, optimizer, steps_per_epoch, max(1, total - steps))
-    return lr_scheduler.SequentialLR(optimizer, [warmup, rest], [steps])
-
-
-def _after_warmup(
-    settings: Settings, optimizer: Optimizer, steps_per_epoch: int, total: int
-) -> lr_scheduler.LRScheduler:
-    """The schedules that have no warm-up of their own, over ``total`` steps."""
-    if settings.schedule == "cosine":
-        return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total, eta_min=settings.min_lr)
-    if settings.schedule == "warm_restarts":
-        period = settings.restart_period * steps_per_epoch
-        return lr_scheduler.CosineAnnealingWarmRestarts(
-            optimizer, period, settings.restart_factor, settings.min_lr
-        )
-    every = settings.step_size * steps_per_epoch if settings.schedule == "step" else total + 1
-    return lr_scheduler.StepLR(optimizer, every, settings.gamma)
+    warmup = max(1, round(s.warmup_epochs * per_epoch)) if s.warmup_epochs else 0
+    schedules: list[lr_scheduler.LRScheduler] = []
+    if warmup:
+        schedules.append(lr_scheduler.LinearLR(optimizer, 1 / (warmup + 1), total_iters=warmup))
+    if s.schedule == "cosine":
+        steps = max(1, total - warmup)
+        schedules.append(lr_scheduler.CosineAnnealingLR(optimizer, steps, s.min_lr))
+    elif s.schedule == "warm_restarts":
+        wave = s.restart_period * per_epoch, s.restart_factor, s.min_lr
+        schedules.append(lr_scheduler.CosineAnnealingWarmRestarts(optimizer, *wave))
+    elif s.schedule == "step":
+        schedules.append(lr_scheduler.StepLR(optimizer, s.step_size * per_epoch, s.gamma))
+    elif not warmup:  # constant and plateau leave the rate alone
+        schedules.append(lr_scheduler.ConstantLR(optimizer, 1.0))
+    if len(schedules) == 1:
+        return schedules[0]
+    return lr_scheduler.SequentialLR(optimizer, schedules, [warmup])
 
 
 def make_plateau(settings: Settings, optimizer: Optimizer) -> lr_scheduler.ReduceLROnPlateau | None:
     """What ``step(val_loss)`` after every epoch does for ``plateau``; None for other schedules."""
     if settings.schedule != "plateau":
         return None
+    factor, patience = settings.gamma, settings.plateau_patience
     return lr_scheduler.ReduceLROnPlateau(
-        optimizer,
-        factor=settings.gamma,
-        patience=settings.plateau_patience,
-        min_lr=settings.min_lr,
+        optimizer, factor=factor, patience=patience, min_lr=settings.min_lr
     )
 
 

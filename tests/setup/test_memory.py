@@ -1,5 +1,7 @@
 """The memory of a training step, told before it is tried."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -7,8 +9,9 @@ from toy import CPU, same, toy_dataset
 
 from lab_utils.core.settings import Settings
 from lab_utils.model.build import new_model
-from lab_utils.setup.check import step_memory_mb
+from lab_utils.setup import memory
 from lab_utils.setup.hardware import Machine
+from lab_utils.setup.memory import step_memory_mb
 
 
 @pytest.fixture
@@ -42,3 +45,12 @@ def test_the_memory_estimate_leaves_running_statistics_and_grows_with_the_batch(
         )
         assert small < large < 2 * small
     assert same(before, network.state_dict())
+
+
+@pytest.mark.parametrize(("free", "loud"), [(1e12, ""), (3e6, "batch_size = ")])
+def test_a_step_that_may_not_fit_is_told_with_a_batch_that_does(settings, monkeypatch, free, loud):
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    network = new_model(settings, toy_dataset())
+    notice = memory.memory_notice(network, settings, CPU, 16)
+    assert loud in notice.loud and bool(loud) == bool(notice.loud)
+    assert f"{free / 1e6:,.0f} MB are free on cpu" in notice.text
