@@ -31,7 +31,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
         say(", ".join(f"{step} {seconds:.1f} s" for step, seconds in inside.items()))
         return wall - read_json(run_folder / "training.json")["train_seconds"]
 
-    lab = [sys.executable, "-m", "lab.cli"]
+    lab = [sys.executable, "-m", "lab"]
     ours, theirs = [], []
     for _ in range(arguments.runs):
         with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,7 @@ COURSE = 79.84  # the case study's figure, of 20 epochs; to be reproduced within
 def lab(folder: str, *words: str) -> float:
     """Seconds of one ``lab`` command whose run folders go to ``folder``."""
     environment = os.environ | {"LAB_RUNS_DIR": folder, "LAB_SET": ""}
-    command = [sys.executable, "-m", "lab.cli", *words]
+    command = [sys.executable, "-m", "lab", *words]
     options = {"cwd": project_root(), "env": environment, "check": True, "stdout": sys.stderr}
     return timed(lambda: subprocess.run(command, **options))
 

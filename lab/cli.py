@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--name", help="the run folder under runs/ (default: after the experiment)")
     run.add_argument("--set", **change)
     run.add_argument("--from", dest="start", metavar="STEP", help="run this and later steps again")
+    run.add_argument("--all", action="store_true", help="the optional notebooks 08 and 09 too")
     run.set_defaults(command=_run)
 
     sweep = commands.add_parser("sweep", help="train and test many runs, to compare them")
@@ -85,7 +86,7 @@ def _run(options: argparse.Namespace) -> None:
     settings = resolve(options.experiment, parse_assignments(options.set))
     start = parse_step(options.start) if options.start else None
     run = Run.create(settings, options.name)
-    steps = pending(run, start)
+    steps = pending(run, start, options.all)
     print(f"{settings.title or settings.experiment}: run folder {_relative(run.path)}")
     if steps:
         kernels.start_fork_server()
@@ -94,7 +95,7 @@ def _run(options: argparse.Namespace) -> None:
 
     if not steps:
         print("Every step is done; `--from 01` runs them again.")
-    elif len(steps) < len(STEPS) and start is None:
+    elif steps[0] != STEPS[0] and start is None:
         print(f"Going on with {steps[0]}.")
     if "02_data" not in steps and (hint := cifar10_found_now(run)):
         print(hint)

@@ -1,23 +1,19 @@
 """Run folder to PDF: Typst compiles the text in ``report/`` with the files of the run.
 
-The files are read where they lie: the run folder is the only one that Typst may read, and the
-sources of ``report/`` are handed to it as text. So nothing is copied, run and project may be on two
-drives, and no file of a run can bring another file of this machine into the report. Names and
-settings go in as JSON strings, never as markup.
+The run folder is the only one that Typst may read; the project's files are handed to it as text. So
+nothing is copied, the two may be on two drives, and no file of a run can bring another file of this
+machine into the report. Names and settings go in as JSON strings, never as markup.
 """
 
-import ast
 from datetime import datetime, timedelta
 import json
 from pathlib import Path
 import re
-import textwrap
 from typing import Any
 
 import typst
 
 from lab.comparison import section
-import lab_utils
 from lab_utils import LabError
 from lab_utils.core.files import write_atomic
 from lab_utils.core.params import load_params, project_root
@@ -25,11 +21,6 @@ from lab_utils.core.run import METRICS, RECORDS, STEPS, Run
 from lab_utils.core.settings import MODELS
 
 _MORE_FILES = {"04_training": ("history.csv",), "05_evaluation": (METRICS,)}  # beside RECORDS
-_CODE = {  # what appendix A prints; the run's own network is added
-    "training/loop.py": ("train_epoch",),
-    "data/batches.py": ("normalize", "__iter__"),
-    "model/predict.py": ("accuracy",),
-}
 # How to compile; the second and the third are for characters that the way before cannot show.
 _WAYS: tuple[dict[str, Any], ...] = (
     {"ignore_system_fonts": True, "pdf_standards": ["ua-1"]},
@@ -46,7 +37,7 @@ def build(run: Run, output: Path | None = None) -> Path:
     has finished, or a file, figure or reference is missing or leads out of the run folder.
     """
     manifest = run.manifest
-    done = [step for step in STEPS if manifest.get(step, {}).get("status") == "done"]
+    done = [step for step in RECORDS if manifest.get(step, {}).get("status") == "done"]
     if not done:
         raise LabError(f"Run {run.name!r} has no finished step to report on: run 01_setup first.")
     ended = max(
@@ -80,7 +71,7 @@ def build(run: Run, output: Path | None = None) -> Path:
 
 
 def _description(run: Run) -> dict[str, Any]:
-    """The run as it was meant: its first page, its settings with their meanings, its code."""
+    """The run as it was meant: its first page, and its settings with their meanings."""
     about = {key: str(value) for key, value in load_params().report.items() if value}
     settings = run.settings
     return {
@@ -89,7 +80,6 @@ def _description(run: Run) -> dict[str, Any]:
         "settings": settings.model_dump(mode="json"),
         "explained": {name: settings.explain(name) for name in type(settings).model_fields},
         "models": MODELS,
-        "code": _listings(settings.model),
     }
 
 
@@ -123,29 +113,13 @@ def _figures(run: Run, done: list[str]) -> dict[str, dict[str, str]]:
     return figures
 
 
-def _listings(model: str) -> list[dict[str, Any]]:
-    """The definitions that appendix A prints, each with its file, name, line and text."""
-    found = []
-    for file, names in {f"model/networks/{model}.py": (model.replace("_", ""),), **_CODE}.items():
-        text = (Path(lab_utils.__file__).parent / file).read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(text)):
-            name = getattr(node, "name", None) or ""
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and name.lower() in names:
-                first = min([node.lineno, *(part.lineno for part in node.decorator_list)])
-                code = textwrap.dedent("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
-                found.append({"file": file, "name": name, "line": first, "text": code})
-    return found
-
-
 def _sources() -> dict[str, bytes]:
-    """What Typst reads besides the run, by the names that it has there."""
+    """The project's files for the report, by the names that they have there: text and code."""
     root = project_root()
-    paths = [*(root / "report").rglob("*.typ"), root / "report" / "references.bib"]
-    return {
-        "main": b'#include "report.typ"',
-        "pyproject.toml": (root / "pyproject.toml").read_bytes(),
-        **{path.relative_to(root / "report").as_posix(): path.read_bytes() for path in paths},
-    }
+    files = [root / "pyproject.toml", root / "report" / "references.bib"]
+    files += [*(root / "report").rglob("*.typ"), *(root / "lab_utils").rglob("*.py")]
+    names = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+    return {"main": b'#include "report/report.typ"'} | names
 
 
 def _compile(run: Run, sources: dict[str, bytes], inputs: dict[str, Any], ended: datetime) -> bytes:

@@ -18,7 +18,7 @@ from jupyter_core.utils import run_sync
 from lab import kernels
 from lab_utils import LabError
 from lab_utils.core.params import project_root
-from lab_utils.core.run import METRICS, STEPS, Run, runs_dir
+from lab_utils.core.run import METRICS, OPTIONAL, RECORDS, STEPS, Run, runs_dir
 
 # How many kernels get ready beside a step. The other steps time the machine or train on it, and a
 # kernel that starts would disturb them; 02 is followed by two of these.
@@ -38,15 +38,20 @@ class _ProgressLines(io.TextIOBase):
 
 def parse_step(text: str) -> str:
     """The step that ``text`` names: ``04``, ``4`` or ``04_training``; LabError for none."""
-    for step in STEPS:
+    for step in RECORDS:
         if text in (step, step[:2], step[1:2]):
             return step
-    raise LabError(f"No step {text!r}; the steps are {', '.join(STEPS)}.")
+    raise LabError(f"No step {text!r}; the steps are {', '.join(RECORDS)}.")
 
 
-def pending(run: Run, start: str | None = None) -> list[str]:
-    """The steps to execute: those not done, and ``start`` with all that follow it."""
-    return [s for s in STEPS if not run.done(s) or (start is not None and s >= start)]
+def pending(run: Run, start: str | None = None, optional: bool = False) -> list[str]:
+    """The steps to execute: those not done, and ``start`` with all that follow it.
+
+    Optional steps are among them where ``optional``, or where ``start`` is one.
+    """
+    again = [s for s in RECORDS if start is not None and s >= start]
+    wanted = RECORDS if optional else [*STEPS, *again] if start in OPTIONAL else STEPS
+    return [s for s in wanted if s in again or not run.done(s)]
 
 
 def result(run: Run) -> str:
@@ -92,7 +97,7 @@ def _execute_all(run: Run, steps: Sequence[str]) -> None:
     ready: list[AsyncKernelManager] = []  # the kernel of this step and those of the next ones
     try:
         for number, step in enumerate(steps):
-            print(f"[{STEPS.index(step) + 1}/{len(STEPS)}] {step}")
+            print(f"[{number + 1}/{len(steps)}] {step}")
             started = time.perf_counter()
             while len(ready) < min(1 + _KERNELS_AHEAD.get(step, 0), len(steps) - number):
                 ready.append(kernels.start())
@@ -107,7 +112,6 @@ def _execute_all(run: Run, steps: Sequence[str]) -> None:
 def _execute_one(run: Run, step: str, kernel: AsyncKernelManager) -> None:
     """Execute the notebook of ``step`` in ``kernel``; whatever stops it becomes one sentence."""
     # Imported here: `lab list` and `lab report` do not need them.
-    from nbclient.exceptions import DeadKernelError
     from nbformat.reader import NotJSONError
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -136,8 +140,8 @@ def _execute_one(run: Run, step: str, kernel: AsyncKernelManager) -> None:
         ) from None
     except NotJSONError:
         raise LabError(f"{source} is no valid notebook; restore it from the lab.") from None
-    except (DeadKernelError, RuntimeError) as error:
-        if not isinstance(error, DeadKernelError) and "Kernel" not in str(error):
+    except RuntimeError as error:  # nbclient's DeadKernelError is one
+        if "Kernel" not in str(error):
             raise
         raise LabError(
             f"The kernel of {step} died, most likely out of memory; set a smaller batch_size or "

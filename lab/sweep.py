@@ -5,6 +5,7 @@ settings are checked before the first run trains; a run that fails does not stop
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from itertools import product
 from statistics import mean
 import time
@@ -78,16 +79,16 @@ def parse_grid(items: Iterable[str]) -> dict[str, list[Any]]:
     """
     grid: dict[str, list[Any]] = {}
     for item in items:
-        key, equals, text = item.partition("=")
+        key, _, text = (part.strip() for part in item.partition("="))
         try:
-            values = yaml.safe_load(f"[{text}]") if equals and key.strip() else None
+            values = yaml.safe_load(f"[{text}]")
         except yaml.YAMLError:
             values = None
-        if not values:
+        if not key or not values:
             raise LabError(f"--grid takes key=value,value, not {item!r}; for example lr=1e-3,5e-4.")
-        if key.strip() in grid:
-            raise LabError(f"{key.strip()} is given twice in --grid; give all its values at once.")
-        grid[key.strip()] = values
+        if key in grid:
+            raise LabError(f"{key} is given twice in --grid; give all its values at once.")
+        grid[key] = values
     return grid
 
 
@@ -109,7 +110,7 @@ def sweep(settings: Sequence[Settings]) -> dict[str, str]:
         print(f"{finished} of {len(runs)} runs are finished already.")
     for position, run in enumerate(todo):
         left = seconds_left(todo[position:], took)
-        about = "" if left is None else f" (about {_in_words(left)} left)"
+        about = "" if left is None else f" (about {timedelta(seconds=round(left))} left)"
         print(f"run {runs.index(run) + 1} of {len(runs)}: {run.name}{about}")
         started = time.perf_counter()
         try:
@@ -155,10 +156,6 @@ def _check_machine_and_network(settings: Settings) -> None:
     model = build(settings.model, image_size=size, **model_options(settings))
     if settings.pretrained:
         load_imagenet(model)
-
-
-def _in_words(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def _recorded_seconds(run: Run) -> float:

@@ -31,7 +31,6 @@ FIGURES = {
         "accuracy_curves",
         "lr_curve",
         "throughput",
-        "step_time",
     ),
     "05_evaluation": (
         "confusion_matrix",
@@ -40,11 +39,10 @@ FIGURES = {
         "mistakes",
         "calibration",
         "temperature",
-        "grad_cam",
-        "corruptions",
-        "attacks",
     ),
     "06_deployment": ("latency",),
+    "08_speed": ("step_time",),
+    "09_insight": ("grad_cam", "corruptions", "attacks"),
 }
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="460pt" height="230pt" viewBox="0 0 460 230">'
@@ -111,7 +109,7 @@ def make_run(
         {
             step: {
                 "status": "done",
-                "started": f"2026-03-02T10:{10 * i:02d}:00+01:00",
+                "started": f"2026-03-02T10:{5 * i:02d}:00+01:00",
                 "seconds": 12.5 + i,
                 "peak_memory_mb": 900 + i,
                 "seed": run.settings.seed,
@@ -185,13 +183,6 @@ def make_run(
         **{f"final_{key}": value for key, value in last.items() if "_" in key},
         "images_per_second": 3777.0, "precision": "bfloat16", "device": "cpu",
         "resumed_from_epoch": 0,
-        "profile": {
-            "device": "cpu", "precision": "bfloat16", "peak_gflops": 694.0,
-            "course": {"seconds": 0.0712, "images": 128, "gflops": 114.0,
-                       "shares": {"batch norm": 0.6, "pooling": 0.4}},
-            "lab": {"seconds": 0.0254, "images": 128, "gflops": 319.2,
-                    "shares": {"convolution, backward": 0.7, "batch norm": 0.3}},
-        },
         "hyperparameters": [
             {"name": name, "value": value, "reason": run.settings.explain(name)}
             for name, value in run.settings
@@ -221,11 +212,6 @@ def make_run(
             {"criterion": "Training loss falls from first to last epoch",
              "found": "1.900 to 0.723", "passed": True},
         ],
-        "grad_cam_cells": [8, 8],
-        "corruptions": [{"corruption": "blur", "severity": 0.5, "accuracy": 0.61, "low": 0.56,
-                         "high": 0.66}],
-        "attacks": [{"attack": name, "epsilon": e, "accuracy": a, "low": a - 0.04, "high": a + 0.04}
-                    for e in (0, 2) for name, a in (("FGSM", 0.77 - 0.2 * e), ("PGD", 0.21))],
     }  # fmt: skip
     metrics = {
         "test_images": n, "test_correct": correct * n // 10_000, "test_accuracy": correct / 10_000,
@@ -238,9 +224,7 @@ def make_run(
         "train_val_gap": 0.021, "parameters": total, "model": "simplecnn", "data": data,
         "data_is_cifar10": cifar, "seed": run.settings.seed, "experiment": "quick",
         "precision": "bfloat16", "device": "cpu", "temperature": 1.2345,
-        "test_loss_scaled": 0.6311, "ece_scaled": 0.0123, "insight_images": 400,
-        "insight_accuracy": 0.77, "corruption_accuracy": 0.61, "fgsm_accuracy": 0.37,
-        "pgd_accuracy": 0.21, "heat_in_the_middle": 0.41, "ensemble_seeds": 1,
+        "test_loss_scaled": 0.6311, "ece_scaled": 0.0123, "ensemble_seeds": 1,
         "ensemble_accuracy": None,
     }  # fmt: skip
     speed = {"1": 410.0, "8": 2100.0, "64": 5400.0, "256": 6100.0}
@@ -258,11 +242,29 @@ def make_run(
             )
         ],
     }  # fmt: skip
+    profiles = {
+        "device": "cpu", "precision": "bfloat16",
+        "course": {"seconds": 0.0712, "images": 128, "gflops": 114.0, "peak_gflops": 160.0,
+                   "shares": {"batch norm": 0.6, "pooling": 0.4}},
+        "lab": {"seconds": 0.0254, "images": 128, "gflops": 319.2, "peak_gflops": 694.0,
+                "shares": {"convolution, backward": 0.7, "batch norm": 0.3}},
+    }  # fmt: skip
+    insight = {
+        "grad_cam_cells": [8, 8], "heat_in_the_middle": 0.41, "insight_images": 400,
+        "insight_accuracy": 0.77, "corruption_accuracy": 0.61, "fgsm_accuracy": 0.37,
+        "pgd_accuracy": 0.21,
+        "corruptions": [{"corruption": "blur", "severity": 0.5, "accuracy": 0.61, "low": 0.56,
+                         "high": 0.66}],
+        "attacks": [{"attack": name, "epsilon": e, "accuracy": a, "low": a - 0.04, "high": a + 0.04}
+                    for e, name, a in ((0, "FGSM", 0.77), (0, "PGD", 0.77), (2, "FGSM", 0.37),
+                                       (2, "PGD", 0.21))],
+    }  # fmt: skip
     files = {
         "01_setup": {"hardware.json": hardware}, "02_data": {"data.json": dataset},
         "03_model": {"model.json": network}, "04_training": {"training.json": training},
         "05_evaluation": {"evaluation.json": evaluation, "metrics.json": metrics},
-        "06_deployment": {"deployment.json": deployment},
+        "06_deployment": {"deployment.json": deployment}, "08_speed": {"speed.json": profiles},
+        "09_insight": {"insight.json": insight},
     }  # fmt: skip
     figures = {}
     (path / "figures").mkdir()

@@ -3,7 +3,9 @@
 from fabricate import make_run
 
 from lab.cli import main
+from lab.runner import pending
 from lab_utils.core.params import load_settings
+from lab_utils.core.run import OPTIONAL
 
 
 def test_lab_list_shows_every_run_and_the_damaged_ones(runs, capsys):
@@ -38,3 +40,12 @@ def test_a_run_on_shapes_says_how_to_use_cifar10_once_it_is_there(
     assert "CIFAR-10 can be found now: to use it, repeat the `lab run` command" in text
     assert "Every step is done" in text
     assert "test accuracy 78.12% (data: shapes, NOT CIFAR-10), wall time" in text
+
+
+def test_the_optional_notebooks_are_executed_where_they_are_asked_for(runs):
+    run = make_run(runs / "done")
+    assert pending(run) == []
+    assert pending(run, optional=True) == list(OPTIONAL)
+    assert pending(run, "09_insight") == ["09_insight"]
+    assert pending(run, "06_deployment") == ["06_deployment"]
+    assert pending(run, "06_deployment", optional=True) == ["06_deployment", *OPTIONAL]

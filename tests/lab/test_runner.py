@@ -33,7 +33,7 @@ SMALL = ["--set", "data=shapes", "train_size=2000", "test_size=500", "epochs=2"]
 def lab(*words, runs, **options):
     """The ``lab`` command in a process of its own; its run folders go to ``runs``."""
     environment = os.environ | {"LAB_RUNS_DIR": str(runs), "LAB_SET": ""}
-    command = [sys.executable, "-m", "lab.cli", *words]
+    command = [sys.executable, "-m", "lab", *words]
     return subprocess.run(
         command, env=environment, cwd=project_root(), capture_output=True, text=True, **options
     )
@@ -140,7 +140,7 @@ def test_a_run_killed_in_training_goes_on_to_the_same_weights(tmp_path):
 
     environment = os.environ | {"LAB_RUNS_DIR": str(tmp_path), "LAB_SET": ""}
     process = subprocess.Popen(
-        [sys.executable, "-m", "lab.cli", *words, "--name", "killed"],
+        [sys.executable, "-m", "lab", *words, "--name", "killed"],
         env=environment, cwd=project_root(), stdout=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
@@ -195,7 +195,7 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path):
         (["run", "quack"], "No experiment 'quack'"),
         (["run", "--set", "epoch=1"], "did you mean 'epochs'"),
         (["run", "--set", "epochs=none_at_all"], "epochs='none_at_all'"),
-        (["run", "--from", "09"], "No step '09'"),
+        (["run", "--from", "07"], "No step '07'"),
         (["run", "--name", "../x"], "cannot name a run"),
         (["report", "nothing"], "No run named 'nothing'"),
     ],
@@ -226,9 +226,9 @@ def test_from_a_later_step_keeps_a_training_that_was_stopped(runs, monkeypatch):
     last.parent.mkdir()
     last.write_bytes(b"three epochs")
     monkeypatch.setattr("papermill.execute_notebook", lambda *_, **__: None)
-    execute(run, STEPS[3:], say=lambda _: None, start="05_evaluation")
+    execute(run, STEPS[3:], start="05_evaluation")
     assert last.is_file()
-    execute(run, STEPS[3:], say=lambda _: None, start="04_training")
+    execute(run, STEPS[3:], start="04_training")
     assert not last.exists()
 
 
@@ -245,7 +245,7 @@ def test_what_papermill_cannot_survive_is_one_sentence(runs, monkeypatch, error,
 
     monkeypatch.setattr("papermill.execute_notebook", fail)
     with pytest.raises(LabError, match=sentence):
-        execute(Run.create(load_settings("smoke")), STEPS[:1], say=lambda _: None)
+        execute(Run.create(load_settings("smoke")), STEPS[:1])
 
 
 def test_papermill_runs_a_notebook_directly(tmp_path):

@@ -124,7 +124,7 @@ def test_what_is_finished_is_skipped_and_the_rest_goes_on(executed, capsys):
     assert executed == ["smoke-seed=0", "smoke-seed=1", "smoke-seed=2"]
     text = capsys.readouterr().out
     assert "2 of 3 runs are finished already" in text
-    assert "run 3 of 3: smoke-seed=2 (about 20 s left)" in text
+    assert "run 3 of 3: smoke-seed=2 (about 0:00:20 left)" in text
 
 
 def test_ctrl_c_stops_the_whole_sweep(executed, capsys):
@@ -146,7 +146,7 @@ def test_a_killed_sweep_goes_on_with_the_epoch_and_the_run_it_was_in(tmp_path):
     """Two runs: the first is killed after an epoch, then continued; the second is another's."""
     environment = os.environ | {"LAB_RUNS_DIR": str(tmp_path), "LAB_SET": ""}
     command = [
-        sys.executable, "-m", "lab.cli", "sweep", "smoke", "--grid", "seed=0,1",
+        sys.executable, "-m", "lab", "sweep", "smoke", "--grid", "seed=0,1",
         "--set", "train_size=300", "test_size=200", "epochs=12",
     ]  # fmt: skip
     options = {"env": environment, "cwd": project_root(), "text": True}
