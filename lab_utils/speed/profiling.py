@@ -9,21 +9,18 @@ import os
 import re
 import time
 
-from PIL import Image
 import torch
 from torch import Tensor, nn
 from torch.autograd.profiler_util import FunctionEvent
-from torch.nn.functional import cross_entropy
 from torch.profiler import ProfilerActivity, profile, record_function
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 from torchvision import transforms
 
 from lab_utils.core.settings import Settings
 from lab_utils.data.dataset import Dataset, Split
-from lab_utils.model.build import new_model
 from lab_utils.model.summary import layer_table
 from lab_utils.setup.hardware import Machine, matmul_gflops, synchronize
-from lab_utils.training.loop import Batch, Training, train_epoch
+from lab_utils.training.loop import Batch, Training
 
 BATCH, OPTIMIZER, COPIES, OTHER = "making the batch", "optimiser", "copies, conversions", "other"
 # The first pattern that is found in the name of an operator, or of the one that called it.
@@ -60,54 +57,52 @@ def course_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepP
     The DataLoader has no worker processes here: what they do would not be seen from this one.
     """
     plain = Machine(machine.device, machine.device_reason, torch.float32, "as the course trains")
-    model = new_model(settings, dataset).to(machine.device)
+    kept = settings.model_dump(include={"model", "widths", "whitening_stride", "batch_size"})
+    course = Settings(experiment="course", epochs=10_000, **kept)
+    training = _small_training(course, dataset, plain)
+    training.model.to(memory_format=torch.contiguous_format)
+    training.use_optimizer(torch.optim.Adam(training.model.parameters(), lr=1e-3))
     transform = transforms.Compose(
         [
+            transforms.ToPILImage(),  # as torchvision's CIFAR10 gives an image
             transforms.RandomHorizontalFlip(),
             transforms.RandomCrop(dataset.train.images.shape[-1], padding=4),
             transforms.ToTensor(),
             transforms.Normalize(*dataset.normalization),
         ]
     )
-    images = _PilImages(dataset.train, transform)
-    loader = DataLoader(images, batch_size=settings.batch_size, shuffle=True)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-
-    def train(batches: Iterable[Batch]) -> None:
-        train_epoch(model, batches, cross_entropy, optimizer)
-
-    endless = _whole_batches(loader, settings.batch_size, machine.device)
-    return _profile(train, endless, model, settings, plain)
+    images = training.dataset.train
+    pairs = [*zip(images.images, images.targets, strict=True)]
+    training.batches = DataLoader(
+        pairs, settings.batch_size, shuffle=True,
+        collate_fn=lambda few: default_collate([(transform(image), y) for image, y in few]),
+    )  # fmt: skip
+    return profile_step(training)
 
 
 def lab_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepProfile:
     """A step as ``fit`` takes it: all that the settings ask for, as the machine is best at it."""
-    count = min(len(dataset.train), 16 * settings.batch_size)  # preparing all takes longer
-    few = Split(dataset.train.images[:count], dataset.train.targets[:count])
     # However short the training is, more steps may be taken here.
     long = settings.model_copy(update={"epochs": 10_000})
-    training = Training(long, replace(dataset, train=few), machine)
-
-    def train(batches: Iterable[Batch]) -> None:
-        training.batches = batches
-        training.epoch()
-
-    endless = _whole_batches(training.batches, settings.batch_size, machine.device)
-    return _profile(train, endless, training.model, settings, machine)
+    return profile_step(_small_training(long, dataset, machine))
 
 
-def _profile(
-    train: Callable[[Iterable[Batch]], None],
-    endless: Iterator[Batch],
-    model: nn.Module,
-    settings: Settings,
-    machine: Machine,
-) -> StepProfile:
+def _small_training(settings: Settings, dataset: Dataset, machine: Machine) -> Training:
+    """A training on 16 batches: to prepare all images takes longer than the profile."""
+    count = min(len(dataset.train), 16 * settings.batch_size)
+    few = Split(dataset.train.images[:count], dataset.train.targets[:count])
+    return Training(settings, replace(dataset, train=few), machine)
+
+
+def profile_step(training: Training) -> StepProfile:
     """Warm up, time some steps, take half as many under the profiler: about a second in all."""
+    settings, machine = training.settings, training.machine
+    endless = _whole_batches(training.batches, settings.batch_size, machine.device)
 
     def seconds_of(steps: int) -> float:
         start = time.perf_counter()
-        train(islice(endless, steps * settings.accumulate))
+        training.batches = islice(endless, steps * settings.accumulate)
+        training.epoch()
         synchronize(machine.device)
         return time.perf_counter() - start
 
@@ -122,7 +117,7 @@ def _profile(
     with profile(activities=activities, acc_events=True) as profiler:
         profiled = seconds_of(max(1, steps // 2))  # an event of each of its calls takes time too
     images = settings.batch_size * settings.accumulate
-    flops = training_flops(model, settings.image_size if settings.data == "folder" else 32)
+    flops = training_flops(training.model, training.dataset.train.images.shape[-1])
     return StepProfile(
         seconds=seconds,
         images=images,
@@ -208,18 +203,3 @@ def _whole_batches(
                 inputs, targets = (tensor.to(device) for tensor in batch)
             if len(targets) == batch_size:
                 yield inputs, targets
-
-
-class _PilImages(torch.utils.data.Dataset):
-    """One image at a time, as torchvision's CIFAR10 gives it."""
-
-    def __init__(self, split: Split, transform: transforms.Compose) -> None:
-        self.images = split.images.permute(0, 2, 3, 1).numpy()
-        self.targets = split.targets
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.images[index])), int(self.targets[index])
