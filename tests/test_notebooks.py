@@ -9,12 +9,12 @@ import nbformat
 import papermill
 import pytest
 
-from lab_utils.core.run import STEPS
+from lab_utils.core.run import OPTIONAL, STEPS
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-STEP_PATHS = [FOLDER / f"{step}.ipynb" for step in STEPS]
+STEP_PATHS = [FOLDER / f"{step}.ipynb" for step in (*STEPS, *OPTIONAL)]
 EXPERIMENTS = FOLDER / "07_experiments.ipynb"  # optional: compares runs, and is no step of one
-PATHS = [*STEP_PATHS, EXPERIMENTS]
+PATHS = sorted([*STEP_PATHS, EXPERIMENTS])
 PARAMETERS = ["experiment", "name", "data", "model", "epochs", "batch_size", "lr", "seed"]
 
 
@@ -27,7 +27,7 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_the_folder_holds_the_six_notebooks_in_order_and_the_optional_one():
+def test_the_folder_holds_the_six_notebooks_in_order_and_the_optional_ones():
     assert sorted(path.name for path in FOLDER.glob("*.ipynb")) == [p.name for p in PATHS]
 
 

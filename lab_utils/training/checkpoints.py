@@ -86,14 +86,14 @@ def _damaged(path: Path, error: Exception) -> LabError:
 
 def rng_state(device: torch.device) -> dict[str, Tensor]:
     """The state of every random generator that training on ``device`` draws from."""
-    state = {"cpu": torch.get_rng_state()}
-    if device.type in ("cuda", "mps"):
-        state[device.type] = getattr(torch, device.type).get_rng_state()
-    return state
+    return {kind: _generator(kind).get_rng_state() for kind in {"cpu", device.type}}
 
 
 def set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
     """Put back what ``rng_state`` gave; a device that the state does not know keeps its own."""
-    torch.set_rng_state(state["cpu"])
-    if device.type in state and device.type != "cpu":
-        getattr(torch, device.type).set_rng_state(state[device.type])
+    for kind in state.keys() & {"cpu", device.type}:
+        _generator(kind).set_rng_state(state[kind])
+
+
+def _generator(kind: str) -> Any:
+    return torch if kind == "cpu" else getattr(torch, kind)
