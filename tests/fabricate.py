@@ -253,9 +253,10 @@ def make_run(
         "grad_cam_cells": [8, 8], "heat_in_the_middle": 0.41, "insight_images": 400,
         "insight_accuracy": 0.77, "corruption_accuracy": 0.61, "fgsm_accuracy": 0.37,
         "pgd_accuracy": 0.21,
-        "corruptions": [{"corruption": "blur", "severity": 0.5, "accuracy": 0.61, "low": 0.56,
+        "corruptions": [{"damage": "blur", "strength": 0.5, "accuracy": 0.61, "low": 0.56,
                          "high": 0.66}],
-        "attacks": [{"attack": name, "epsilon": e, "accuracy": a, "low": a - 0.04, "high": a + 0.04}
+        "attacks": [{"damage": name, "strength": e, "accuracy": a, "low": a - 0.04,
+                     "high": a + 0.04}
                     for e, name, a in ((0, "FGSM", 0.77), (0, "PGD", 0.77), (2, "FGSM", 0.37),
                                        (2, "PGD", 0.21))],
     }  # fmt: skip

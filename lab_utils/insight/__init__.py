@@ -1,1 +1,1 @@
-"""Notebook 05, the last part: why a model answers as it does, and what breaks it."""
+"""Notebook 09: why a model answers as it does, and what breaks it."""

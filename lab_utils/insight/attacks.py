@@ -4,7 +4,6 @@ Images are float32 in [0, 1], and so are strengths: of the image, not of the nor
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 import warnings
 
 import torch
@@ -15,22 +14,14 @@ from lab_utils.data.dataset import Normalization, Split
 from lab_utils.insight.corruptions import Accuracy
 
 with warnings.catch_warnings(action="ignore"):  # tqdm's, in a notebook without ipywidgets
-    from captum.robust import FGSM, PGD
+    from captum.robust import PGD
 
-STEPS = 10  # of PGD
+STEPS = {"FGSM": 1, "PGD": 10}  # of each attack
 EPSILONS = (0, 1, 2, 4, 8)  # the most that one pixel may change, in grey levels of 255
-STRONG = 2  # the epsilon of which metrics.json and the captions speak
+STRONG = 2  # the epsilon of which the captions and the model card speak
 _BATCH = 50  # gradients of more images at once leave the processor's cache
 
 Model = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attacked(Accuracy):
-    """The accuracy that an attack leaves."""
-
-    attack: str  # FGSM or PGD
-    epsilon: int  # in grey levels of 255
 
 
 def on_pixels(network: nn.Module, normalization: Normalization) -> Model:
@@ -38,36 +29,27 @@ def on_pixels(network: nn.Module, normalization: Normalization) -> Model:
     return lambda pixels: network(normalize(255 * pixels, normalization))
 
 
-def fgsm(model: Model, pixels: Tensor, targets: Tensor, epsilon: float) -> Tensor:
-    """``pixels`` (B, 3, H, W) in [0, 1], each changed by ``epsilon`` in its gradient's sign.
+def attack(model: Model, pixels: Tensor, targets: Tensor, epsilon: float, steps: int = 1) -> Tensor:
+    """``pixels`` (B, 3, H, W), each changed by at most ``epsilon`` so that the loss rises.
 
-    The fast gradient sign method (arXiv:1412.6572), by Captum; the loss is the cross-entropy.
-    """
-    method = FGSM(model, _loss, lower_bound=0.0, upper_bound=1.0)
-    method.zero_thresh = 0.0  # however small a gradient is, its sign counts
-    with warnings.catch_warnings(action="ignore"):  # that Captum lets the pixels have gradients
-        return method.perturb(pixels, epsilon, targets).detach()
-
-
-def pgd(model: Model, pixels: Tensor, targets: Tensor, epsilon: float, seed: int = 0) -> Tensor:
-    """``STEPS`` smaller steps from a random start, each kept within ``epsilon`` and [0, 1].
-
-    Projected gradient descent (arXiv:1706.06083), by Captum, with steps of 2.5 epsilon / STEPS as
-    there. The random start depends on ``seed`` alone.
+    One step in the sign of the gradient is the fast gradient sign method (arXiv:1412.6572); several
+    of 2.5 epsilon / ``steps`` from a random start, always the same one, are projected gradient
+    descent (arXiv:1706.06083). Both are Captum's.
     """
     method = PGD(model, _loss, lower_bound=0.0, upper_bound=1.0)
-    method.fgsm.zero_thresh = 0.0
-    step = 2.5 * epsilon / STEPS
+    method.fgsm.zero_thresh = 0.0  # however small a gradient is, its sign counts
+    several = steps > 1
+    size = 2.5 * epsilon / steps if several else epsilon
     devices = [pixels.device] if pixels.device.type == "cuda" else []
+    # Captum warns that it lets the pixels have gradients.
     with torch.random.fork_rng(devices), warnings.catch_warnings(action="ignore"):
-        torch.manual_seed(seed)
-        found = method.perturb(pixels, epsilon, step, STEPS, targets, random_start=True)
-    return found.detach()
+        torch.manual_seed(0)
+        return method.perturb(pixels, epsilon, size, steps, targets, random_start=several)
 
 
 def attack_curve(
     network: nn.Module, split: Split, normalization: Normalization, device: torch.device
-) -> list[Attacked]:
+) -> list[Accuracy]:
     """Accuracy on ``split`` under FGSM and PGD at each of ``EPSILONS``; ``network`` evaluates.
 
     An image that a smaller change has broken counts as broken: the larger change contains it, and
@@ -78,15 +60,15 @@ def attack_curve(
     targets = split.targets.to(device)
     clean = _right(model, pixels, targets)
     rows = []
-    for attack in (fgsm, pgd):
+    for name, steps in STEPS.items():
         right = clean.clone()
         for epsilon in EPSILONS:
             # Captum cannot take an empty batch, and splitting nothing would give one.
             parts = right.nonzero().squeeze(1).split(_BATCH) if right.any() else ()
             for chosen in parts if epsilon else ():
-                attacked = attack(model, pixels[chosen], targets[chosen], epsilon / 255)
+                attacked = attack(model, pixels[chosen], targets[chosen], epsilon / 255, steps)
                 right[chosen] = _right(model, attacked, targets[chosen])
-            rows.append(Attacked.of(right, attack=attack.__name__.upper(), epsilon=epsilon))
+            rows.append(Accuracy.of(right, name, epsilon))
     return rows
 
 

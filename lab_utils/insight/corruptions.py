@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from PIL import Image
@@ -16,16 +16,13 @@ from lab_utils.evaluation.metrics import wilson_interval
 from lab_utils.model.predict import predict
 from lab_utils.setup.hardware import Machine
 
-# Strengths that go from hardly visible to plain, in the unit of each.
-NOISE = (8, 16, 32)  # standard deviation, in grey levels of 255
-BLUR = (0.5, 1.0, 2.0)  # standard deviation, in pixels
-JPEG = (75, 30, 10)  # quality, from 100 (best) down
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Accuracy:
-    """An accuracy on some images with its 95% interval (Wilson's), in fractions of 1."""
+    """What is right of some images after a damage, with Wilson's 95% interval; fractions of 1."""
 
+    damage: str  # noise, blur, jpeg, FGSM, PGD or none
+    strength: float  # in the unit of CORRUPTIONS; of an attack its epsilon, in grey levels of 255
     images: int
     correct: int
     accuracy: float
@@ -33,62 +30,55 @@ class Accuracy:
     high: float
 
     @classmethod
-    def of(cls, right: Tensor, **others: Any) -> Self:
-        """Of ``right`` (N,), a boolean for each image; ``others`` are what a subclass adds."""
+    def of(cls, right: Tensor, damage: str = "none", strength: float = 0) -> Self:
+        """Of ``right`` (N,), a boolean for each image."""
         n, correct = len(right), int(right.sum())
-        low, high = wilson_interval(correct, n)
-        return cls(images=n, correct=correct, accuracy=correct / n, low=low, high=high, **others)
+        return cls(damage, strength, n, correct, correct / n, *wilson_interval(correct, n))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Damaged(Accuracy):
-    """The accuracy on images that a corruption has damaged."""
-
-    corruption: str  # noise, blur or jpeg
-    severity: float  # in the unit of NOISE, BLUR or JPEG
-
-
-def noise(images: Tensor, sigma: float, seed: int = 0) -> Tensor:
-    """uint8 ``images`` plus Gaussian noise of ``sigma`` grey levels, rounded and clipped."""
-    generator = torch.Generator().manual_seed(seed)
+def noise(images: Tensor, sigma: float) -> Tensor:
+    """``images`` plus Gaussian noise of ``sigma`` grey levels, the same at each call."""
+    generator = torch.Generator().manual_seed(0)
     added = sigma * torch.randn(images.shape, generator=generator)
     return (images + added).round().clamp(0, 255).to(torch.uint8)
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
-    """uint8 ``images`` under a Gaussian of ``sigma`` pixels, cut off at 3 sigma."""
+    """``images`` under a Gaussian of ``sigma`` pixels, cut off at 3 sigma."""
     # The border is mirrored, which a kernel wider than the image does not allow.
     reach = min(-(-3 * sigma // 1), min(images.shape[-2:]) - 1)
     return functional.gaussian_blur(images, [2 * int(reach) + 1] * 2, [float(sigma)] * 2)
 
 
 def jpeg(images: Tensor, quality: int) -> Tensor:
-    """uint8 ``images`` (N, 3, H, W) after JPEG compression at ``quality`` (1 to 100).
-
-    By Pillow: torchvision's own JPEG functions are deprecated.
-    """
+    """``images`` (N, 3, H, W) after JPEG compression by Pillow: torchvision's is deprecated."""
     decoded = []
     for image in images.permute(0, 2, 3, 1).numpy():
         file = BytesIO()
         Image.fromarray(image).save(file, "JPEG", quality=quality)
-        with Image.open(file) as opened:
-            decoded.append(np.asarray(opened))
+        decoded.append(np.asarray(Image.open(file)))
     return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).contiguous()
+
+
+CORRUPTIONS = {  # with strengths from hardly visible to plain
+    noise: (8, 16, 32),  # standard deviation, in grey levels of 255
+    blur: (0.5, 1.0, 2.0),  # standard deviation, in pixels
+    jpeg: (75, 30, 10),  # quality, from 100 (best) down
+}
 
 
 def corruption_curve(
     network: nn.Module, split: Split, normalization: Normalization, machine: Machine
-) -> list[Damaged]:
+) -> list[Accuracy]:
     """Accuracy on ``split`` (on the CPU) under each corruption, after Hendrycks (arXiv:1903.12261).
 
     Images are damaged first and normalised then, as a camera's would be.
     """
     rows = []
-    for function, strengths in ((noise, NOISE), (blur, BLUR), (jpeg, JPEG)):
+    for corrupt, strengths in CORRUPTIONS.items():
         for strength in strengths:
-            damaged = Split(function(split.images, strength), split.targets)
+            damaged = Split(corrupt(split.images, strength), split.targets)
             batches = Batches(damaged, 250, normalization, machine.device)
             logits, targets = predict(network, batches, machine)
-            right = logits.argmax(1) == targets
-            rows.append(Damaged.of(right, corruption=function.__name__, severity=strength))
+            rows.append(Accuracy.of(logits.argmax(1) == targets, corrupt.__name__, strength))
     return rows

@@ -1,30 +1,24 @@
-"""The figures of notebook 05 about why: where the model looks, and what breaks it."""
+"""The figures of notebook 09: where the model looks, and what breaks it."""
 
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-import numpy as np
+from matplotlib.container import ErrorbarContainer
+from matplotlib.ticker import PercentFormatter
+import pandas as pd
 from torch import Tensor
 
-from lab_utils.core.drawing import (
-    BLUE,
-    GRAY,
-    ORANGE,
-    Drawing,
-    ImageGrid,
-    guessing_line,
-    new_figure,
-    styled,
-)
+from lab_utils.core import drawing
+from lab_utils.core.drawing import BLUE, Drawing, ImageGrid, new_figure, styled
 from lab_utils.evaluation.figures import short
-from lab_utils.insight.attacks import STRONG, Attacked
-from lab_utils.insight.corruptions import Accuracy, Damaged
+from lab_utils.insight.attacks import STRONG
+from lab_utils.insight.corruptions import Accuracy
 from lab_utils.insight.gradcam import Look
 
 _PANELS = {  # corruption: title, unit
-    "noise": ("Gaussian noise", "deviation (grey levels)"),
-    "blur": ("Gaussian blur", "deviation (pixels)"),
-    "jpeg": ("JPEG", "quality (of 100)"),
+    "noise": ("Gaussian noise", "deviation\n(grey levels)"),
+    "blur": ("Gaussian blur", "deviation\n(pixels)"),
+    "jpeg": ("JPEG", "quality\n(of 100)"),
 }
 
 
@@ -54,87 +48,87 @@ def grad_cam(
             grid.show(place, look.heat[i].numpy(), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
         for channel in first.maps[i].numpy():  # each with a scale of its own
             grid.show(next(places), channel, f"map adds\n{channel.sum():+.2f}", cmap="gray")
-    cells = "x".join(map(str, first.maps.shape[-2:]))
-    in_the_middle = "" if middle is None else f" In all, {middle:.0%} of the heat on test images "
-    if in_the_middle:
-        in_the_middle += "at equal distances lies in the central quarter of the area."
+    cells, central = "x".join(map(str, first.maps.shape[-2:])), ""
+    if middle is not None:
+        central = (
+            f" In all, {middle:.0%} of the heat on test images at equal distances lies in the "
+            "central quarter of the area."
+        )
     return Drawing(
         "grad_cam",
         grid.figure,
         f"Grad-CAM on maps of {cells} cells: the image with its true class, the heat of the "
         "predicted class and of a rival, and the three maps that add most to the logit of the "
-        f"predicted class, with what each adds.{in_the_middle}",
+        f"predicted class, with what each adds.{central}",
         f"Rows for {len(images)} images, two in each: the image, the same in gray under two heat "
         "maps, and three feature maps in gray, bright where they speak for the class.",
     )
 
 
 @styled
-def corruptions(rows: Sequence[Damaged], clean: Accuracy) -> Drawing:
+def corruptions(rows: Sequence[Accuracy], clean: Accuracy) -> Drawing:
     """A panel per corruption: accuracy over strength, with intervals; dashed: ``clean`` images."""
-    kinds = list(dict.fromkeys(row.corruption for row in rows))
+    frame = pd.DataFrame(rows)
+    kinds = frame.groupby("damage", sort=False)
     figure, axes = new_figure(4.7, 2.7, 1, len(kinds), sharey=True, squeeze=False)
-    for ax, kind in zip(axes[0], kinds, strict=True):
-        chosen = [row for row in rows if row.corruption == kind]
+    for ax, (kind, chosen) in zip(axes[0], kinds, strict=True):
         title, unit = _PANELS[kind]
-        line = ax.axhline(100 * clean.accuracy, color=GRAY, linestyle="--", linewidth=1.2)
-        ax.axhspan(100 * clean.low, 100 * clean.high, color=GRAY, alpha=0.15, linewidth=0)
+        line = ax.axhline(clean.accuracy, color=drawing.GRAY, linestyle="--", linewidth=1.2)
+        ax.axhspan(clean.low, clean.high, color=drawing.GRAY, alpha=0.15, linewidth=0)
         places = range(len(chosen))
         curve = _with_interval(ax, places, chosen, color=BLUE, marker="o")
-        ax.set_xticks(places, [f"{row.severity:g}" for row in chosen])
-        ax.set_xlim(-0.4, len(chosen) - 0.6)
-        ax.set(title=title, xlabel=unit.replace(" (", "\n("), ylim=(0, 100))
-    axes[0, 0].set_ylabel("accuracy (%)")
+        ax.set_xticks(places, [f"{strength:g}" for strength in chosen.strength])
+        ax.set(title=title, xlabel=unit, xlim=(-0.4, len(chosen) - 0.6))
     texts = ["damaged", "undamaged"]  # both with their 95% intervals
     figure.legend([curve, line], texts, loc="outside upper right", ncols=2)
-    hardest = min(rows, key=lambda row: row.accuracy)
-    mean = np.mean([row.accuracy for row in rows])
+    hardest = frame.loc[frame.accuracy.idxmin()]
     return Drawing(
         "corruptions",
         figure,
         f"Accuracy on {clean.images} damaged test images with 95% intervals; undamaged it is "
-        f"{clean.accuracy:.1%}, on average over the {len(rows)} kinds and strengths {mean:.1%}, "
-        f"and lowest under {hardest.corruption} of strength {hardest.severity:g} "
-        f"({hardest.accuracy:.1%}).",
+        f"{clean.accuracy:.1%}, on average over the {len(rows)} kinds and strengths "
+        f"{frame.accuracy.mean():.1%}, and lowest under {hardest.damage} of strength "
+        f"{hardest.strength:g} ({hardest.accuracy:.1%}).",
         "Line plots of accuracy over the strength of noise, blur and JPEG compression, each with a "
         "dashed line at the accuracy on undamaged images.",
     )
 
 
 @styled
-def attacks(rows: Sequence[Attacked], guessing: float) -> Drawing:
+def attacks(rows: Sequence[Accuracy], guessing: float) -> Drawing:
     """Accuracy with its interval over the largest change of a pixel, a curve per attack.
 
     ``guessing`` is what chance alone would score, as a fraction of 1.
     """
+    frame = pd.DataFrame(rows)
     figure, ax = new_figure(3.3, 2.7)
-    looks = ("FGSM", BLUE, "o", -0.05), ("PGD", ORANGE, "s", 0.05)
+    looks = ("FGSM", BLUE, "o", -0.05), ("PGD", drawing.ORANGE, "s", 0.05)
     for name, color, marker, shift in looks:
-        chosen = [row for row in rows if row.attack == name]
-        places = [row.epsilon + (shift if row.epsilon else 0) for row in chosen]
+        chosen = frame[frame.damage == name]
+        places = chosen.strength + shift * (chosen.strength > 0)
         _with_interval(ax, places, chosen, color=color, marker=marker, label=name)
-    guessing_line(ax, 100 * guessing, "guessing")
-    ax.set_xticks([row.epsilon for row in chosen])
-    ax.set(ylim=(0, 100), ylabel="accuracy (%)", xlabel="largest change (grey levels of 255)")
-    ax.set_xlim(-0.3, 1.4 * places[-1])  # the label of guessing stands right of the last point
+    drawing.guessing_line(ax, guessing, "guessing")
+    ax.set_xticks(chosen.strength)
+    # The label of guessing stands right of the last point.
+    ax.set(xlim=(-0.3, 1.4 * places.max()), xlabel="largest change (grey levels of 255)")
     ax.legend(loc="upper right")
-    strong = {row.attack: row.accuracy for row in rows if row.epsilon == STRONG}
+    strong = frame[frame.strength == STRONG].set_index("damage").accuracy
     return Drawing(
         "attacks",
         figure,
         f"Accuracy on {rows[0].images} test images under attack, with 95% intervals. A change of "
-        f"at most {STRONG} grey levels takes it from {rows[0].accuracy:.1%} to "
-        f"{strong['FGSM']:.1%} (FGSM) and {strong['PGD']:.1%} (PGD).",
-        f"Line plot of accuracy over the largest change of a pixel, up to {rows[-1].epsilon} grey "
+        f"at most {STRONG} grey levels takes it from {rows[0].accuracy:.1%} to {strong.FGSM:.1%} "
+        f"(FGSM) and {strong.PGD:.1%} (PGD).",
+        f"Line plot of accuracy over the largest change of a pixel, up to {rows[-1].strength} grey "
         "levels: one falling curve for FGSM, one for PGD, and a dotted line at guessing.",
     )
 
 
 def _with_interval(
-    ax: Axes, places: Sequence[float], rows: Sequence[Accuracy], **options: object
-) -> object:
-    middle, *ends = (
-        np.array([100 * getattr(row, name) for row in rows]) for name in ("accuracy", "low", "high")
-    )
-    look = {"markersize": 4.5, "elinewidth": 1, "capsize": 2}
-    return ax.errorbar(list(places), middle, yerr=np.abs(ends - middle), **look, **options)
+    ax: Axes, places: Sequence[float], rows: pd.DataFrame, **look: object
+) -> ErrorbarContainer:
+    ends = rows[["low", "high"]].sub(rows.accuracy, axis=0).abs().T
+    if ax.get_subplotspec().is_first_col():
+        ax.set(ylim=(0, 1), ylabel="accuracy")
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    return ax.errorbar(places, rows.accuracy, ends, markersize=4.5, elinewidth=1, capsize=2, **look)

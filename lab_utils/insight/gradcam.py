@@ -47,7 +47,6 @@ class Look:
 
     heat: Tensor  # (B, H, W), from 0 to 1 within each image; 0 where nothing speaks for the class
     maps: Tensor  # (B, M, h, w): the maps that add most to the logit, times their weights
-    channels: Tensor  # (B, M): their numbers
 
 
 def grad_cam(model: nn.Module, inputs: Tensor, classes: Tensor, count: int = 3) -> Look:
@@ -58,18 +57,14 @@ def grad_cam(model: nn.Module, inputs: Tensor, classes: Tensor, count: int = 3) 
     ``count`` is how many maps are returned. Raises LabError for a model without a convolution.
     """
     method = LayerGradCam(model, last_feature_layer(model, inputs))
-    weighted = torch.cat(
-        [
-            method.attribute(x, target=k, attr_dim_summation=False).detach().cpu().float()
-            for x, k in zip(inputs.split(100), classes.to(inputs.device).split(100), strict=True)
-        ]
-    )
+    parts = zip(inputs.split(100), classes.to(inputs.device).split(100), strict=True)
+    found = [method.attribute(x, target=k, attr_dim_summation=False).detach() for x, k in parts]
+    weighted = torch.cat(found).cpu().float()
     cells = weighted.sum(1, keepdim=True).relu()
-    size = inputs.shape[-2:]
-    heat = nn.functional.interpolate(cells, size, mode="bilinear", align_corners=False)[:, 0]
+    heat = nn.functional.interpolate(cells, inputs.shape[-2:], mode="bilinear")[:, 0]
     heat = heat / heat.amax((1, 2), keepdim=True).clamp(min=1e-12)
     channels = weighted.sum((2, 3)).topk(min(count, weighted.shape[1])).indices
-    return Look(heat, weighted[torch.arange(len(weighted))[:, None], channels], channels)
+    return Look(heat, weighted[torch.arange(len(weighted))[:, None], channels])
 
 
 def share_in_the_middle(maps: Tensor) -> float:

@@ -66,7 +66,8 @@ def test_grad_cam_lights_up_where_the_evidence_is():
     assert look.heat.shape == (2, 8, 8)
     assert look.heat[0].equal(images[0, 0])
     assert look.heat[1].equal(images[1, 2])
-    assert look.channels.tolist() == [[0], [1]]
+    assert look.maps.shape == (2, 1, 8, 8)
+    assert look.maps[0, 0].bool().equal(images[0, 0].bool())
 
 
 def test_an_image_without_evidence_stays_dark():
@@ -101,7 +102,7 @@ def test_every_model_of_the_lab_can_be_looked_into(name):
     look = gradcam.grad_cam(model, images, torch.tensor([0, 2]))
     assert look.heat.shape == (2, 32, 32)
     assert ((look.heat >= 0) & (look.heat <= 1)).all()
-    assert look.maps.shape[:2] == look.channels.shape == (2, 3)
+    assert look.maps.shape[:2] == (2, 3)
     assert look.maps.isfinite().all()
     assert look.maps.any()
     assert all(p.grad is None for p in model.parameters())
@@ -112,26 +113,26 @@ def test_a_network_without_convolutions_is_refused():
         gradcam.grad_cam(Linear(), torch.zeros(1, 3, 8, 8), torch.tensor([0]))
 
 
-@pytest.mark.parametrize("attack", [attacks.fgsm, attacks.pgd])
+@pytest.mark.parametrize("steps", attacks.STEPS.values())
 @pytest.mark.parametrize("epsilon", [0, 1, 8, 64])
-def test_an_attack_stays_within_epsilon_and_within_the_image(network, split, attack, epsilon):
+def test_an_attack_stays_within_epsilon_and_within_the_image(network, split, steps, epsilon):
     model = attacks.on_pixels(network, HALF)
     pixels = split.images.float() / 255
     before = torch.get_rng_state()
-    found = attack(model, pixels, split.targets, epsilon / 255)
+    found = attacks.attack(model, pixels, split.targets, epsilon / 255, steps)
     assert (found - pixels).abs().max() <= epsilon / 255 + 1e-6
     assert found.min() >= 0
     assert found.max() <= 1
     assert epsilon == 0 or not found.equal(pixels)
     assert torch.get_rng_state().equal(before)
-    assert attack(model, pixels, split.targets, epsilon / 255).equal(found)
+    assert attacks.attack(model, pixels, split.targets, epsilon / 255, steps).equal(found)
 
 
 def test_fgsm_does_the_worst_that_can_be_done_to_a_linear_score(split):
     pixels = 0.25 + 0.5 * split.images.float() / 255  # no pixel can reach the end of its range
     model, epsilon = Linear(), 3 / 255
     score = attacks.on_pixels(model, HALF)
-    attacked = attacks.fgsm(score, pixels, split.targets, epsilon)
+    attacked = attacks.attack(score, pixels, split.targets, epsilon)
     change = (score(attacked) - score(pixels))[:, 0]
     sign = torch.where(split.targets == 0, -1, 1)
     worst = epsilon * model.weight.abs().sum() / HALF.std[0]
@@ -146,9 +147,9 @@ def test_pgd_goes_ten_steps_and_ends_at_the_worst_for_a_linear_score(split):
         asked.append(len(images))
         return score(images)
 
-    found = attacks.pgd(watched, pixels, split.targets, 3 / 255)
+    found = attacks.attack(watched, pixels, split.targets, 3 / 255, attacks.STEPS["PGD"])
     assert asked == [len(split)] * 10
-    assert (found - attacks.fgsm(score, pixels, split.targets, 3 / 255)).abs().max() < 1e-6
+    assert (found - attacks.attack(score, pixels, split.targets, 3 / 255)).abs().max() < 1e-6
 
 
 def test_a_network_that_is_sure_beyond_rounding_is_attacked_as_well(split):
@@ -157,8 +158,8 @@ def test_a_network_that_is_sure_beyond_rounding_is_attacked_as_well(split):
     score = attacks.on_pixels(Linear(), HALF)
     sure = torch.tensor([1000.0, 0.0])
     zeros = torch.zeros(len(split), dtype=torch.int64)
-    found = attacks.fgsm(lambda x: score(x) + sure, pixels, zeros, 1 / 255)
-    assert found.equal(attacks.fgsm(score, pixels, zeros, 1 / 255))
+    found = attacks.attack(lambda x: score(x) + sure, pixels, zeros, 1 / 255)
+    assert found.equal(attacks.attack(score, pixels, zeros, 1 / 255))
     assert not found.equal(pixels)
 
 
@@ -167,7 +168,7 @@ def test_without_a_change_the_accuracy_is_the_clean_one_and_larger_changes_do_mo
     logits, targets = predict(network, Batches(split, 32, HALF), CPU)
     rows = attacks.attack_curve(network, split, HALF, CPU.device)
     for name in ("FGSM", "PGD"):
-        curve = [row.accuracy for row in rows if row.attack == name]
+        curve = [row.accuracy for row in rows if row.damage == name]
         assert curve[0] == accuracy(logits, targets)
         assert curve == sorted(curve, reverse=True)
         assert curve[-1] < curve[0]
@@ -184,8 +185,8 @@ def test_where_nothing_is_right_any_more_there_is_nothing_left_to_attack(split):
 
 def test_the_attacks_say_nothing(network, split, recwarn):
     model = attacks.on_pixels(network, HALF)
-    for attack in (attacks.fgsm, attacks.pgd):
-        attack(model, split.images / 255, split.targets, 0.1)
+    for steps in attacks.STEPS.values():
+        attacks.attack(model, split.images / 255, split.targets, 0.1, steps)
     assert not recwarn.list
 
 
@@ -214,7 +215,7 @@ def test_jpeg_of_the_best_quality_hardly_changes_an_image_and_of_a_low_one_does(
 
 def test_the_corruption_curve_counts_every_image(network, split):
     rows = corruptions.corruption_curve(network, split, HALF, CPU)
-    assert [row.corruption for row in rows] == ["noise"] * 3 + ["blur"] * 3 + ["jpeg"] * 3
+    assert [row.damage for row in rows] == ["noise"] * 3 + ["blur"] * 3 + ["jpeg"] * 3
     assert all(row.images == len(split) for row in rows)
     assert all(row.accuracy == row.correct / len(split) for row in rows)
 
@@ -223,9 +224,8 @@ def test_the_rows_are_written_with_the_names_that_the_report_reads(network, spli
     damaged = corruptions.corruption_curve(network, split, HALF, CPU)
     attacked = attacks.attack_curve(network, split, HALF, CPU.device)
     write_json(tmp_path / "a.json", [damaged[0], attacked[0]])
-    numbers = {"images", "correct", "accuracy", "low", "high"}
-    written = [set(row) for row in json.loads((tmp_path / "a.json").read_text())]
-    assert written == [numbers | {"corruption", "severity"}, numbers | {"attack", "epsilon"}]
+    names = {"damage", "strength", "images", "correct", "accuracy", "low", "high"}
+    assert [set(row) for row in json.loads((tmp_path / "a.json").read_text())] == [names, names]
 
 
 def test_the_heat_of_each_image_stands_beside_what_its_maps_add():
@@ -247,7 +247,7 @@ def test_the_heat_of_each_image_stands_beside_what_its_maps_add():
 def test_the_captions_tell_what_the_curves_show():
     clean = corruptions.Accuracy.of(torch.tensor([True, True, True, False]))
     damaged = [
-        corruptions.Damaged.of(torch.arange(4) < n, corruption=kind, severity=2)
+        corruptions.Accuracy.of(torch.arange(4) < n, kind, 2)
         for n, kind in ((3, "noise"), (1, "blur"), (2, "jpeg"))
     ]
     drawing = figures.corruptions(damaged, clean)
@@ -256,7 +256,7 @@ def test_the_captions_tell_what_the_curves_show():
         "over the 3 kinds and strengths 50.0%, and lowest under blur of strength 2 (25.0%)."
     )
     attacked = [
-        attacks.Attacked.of(torch.arange(4) < n, attack=name, epsilon=epsilon)
+        corruptions.Accuracy.of(torch.arange(4) < n, name, epsilon)
         for name, right in (("FGSM", (3, 2)), ("PGD", (3, 1)))
         for n, epsilon in zip(right, (0, 2), strict=True)
     ]
