@@ -23,7 +23,7 @@ from lab_utils.setup.hardware import synchronize
 from lab_utils.training.checkpoints import Best, load_checkpoint, save_best
 from lab_utils.training.history import Epoch, best_of, write_history
 from lab_utils.training.loop import Loop, Training, train_epoch
-from lab_utils.training.progress import TrainingProgress
+from lab_utils.training.progress import Quiet as Quiet, TrainingProgress
 
 EVAL_BATCH = 500  # images; evaluation keeps no activations, so more fit than in training
 # As CUDA and MPS, cuBLAS, and the CPU allocator of Linux and of Windows say it.

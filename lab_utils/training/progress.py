@@ -25,6 +25,16 @@ def epoch_line(history: list[Epoch], epochs: int) -> str:
     )
 
 
+class Quiet:
+    """Shows nothing: for a small training beside the one that counts."""
+
+    def step(self, step: int, loss: Tensor) -> None:
+        """After a training step."""
+
+    def epoch(self, history: list[Epoch]) -> None:
+        """After an epoch."""
+
+
 class TrainingProgress:
     """Shows how ``training`` gets on: ``fit(training, folder, TrainingProgress(training))``.
 
