@@ -1,7 +1,5 @@
 """``python -m lab`` is the ``lab`` command."""
 
-import sys
-
 from lab.cli import main
 
-sys.exit(main())
+raise SystemExit(main())

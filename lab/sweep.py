@@ -7,7 +7,6 @@ settings are checked before the first run trains; a run that fails does not stop
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import product
-from statistics import mean
 import time
 from typing import Any
 
@@ -130,18 +129,11 @@ def sweep(settings: Sequence[Settings]) -> dict[str, str]:
 
 
 def seconds_left(todo: Sequence[Run], took: Sequence[tuple[Settings, float]]) -> float | None:
-    """How long ``todo`` will take, from what runs ``took`` in seconds; None where none did.
-
-    A run takes what its recipe took with another seed; else, for each of its epochs, what one took
-    with the same network, or with any.
-    """
-
-    def estimate(wanted: Settings) -> float:
-        same = [s for known, s in took if known.recipe() == wanted.recipe()]
-        near = [(known, s) for known, s in took if known.model == wanted.model] or took
-        return mean(same or [s / known.epochs * wanted.epochs for known, s in near])
-
-    return sum(estimate(run.settings) for run in todo) if took else None
+    """How long ``todo`` will take, by the epochs of what runs ``took`` so far; None for none."""
+    if not took:
+        return None
+    per_epoch = sum(seconds for _, seconds in took) / sum(known.epochs for known, _ in took)
+    return per_epoch * sum(run.settings.epochs for run in todo)
 
 
 def _check_machine_and_network(settings: Settings) -> None:
