@@ -43,7 +43,7 @@ def take(result: Result, target: Path) -> None:
         for name in ("settings.yaml", "history.csv")
     }
     manifest = {step: run.manifest[step] for step in ("04_training", "05_evaluation")}
-    metrics = run.read_json("metrics.json") | {"flops": result.flops}
+    metrics = run.read_json("metrics.json")
     for name, text in (texts | {"manifest.json": json.dumps([manifest, metrics])}).items():
         if found := _LOCAL.search(text):
             raise LabError(f"{name} of run {run.name!r} names a local path, {found[0]!r}.")

@@ -221,7 +221,8 @@ def make_run(
         "macro_auc": 0.9764, "ece": 0.0321, "train_accuracy": 0.8013, "val_accuracy": 0.7803,
         "val_loss": 0.6533, "best_epoch": epochs, "epochs": epochs,
         "train_seconds": training["train_seconds"], "images_per_second": 3777.0,
-        "train_val_gap": 0.021, "parameters": total, "model": "simplecnn", "data": data,
+        "train_val_gap": 0.021, "parameters": total, "flops": flops, "model": "simplecnn",
+        "data": data,
         "data_is_cifar10": cifar, "seed": run.settings.seed, "experiment": "quick",
         "precision": "bfloat16", "device": "cpu", "temperature": 1.2345,
         "test_loss_scaled": 0.6311, "ece_scaled": 0.0123, "ensemble_seeds": 1,
@@ -311,14 +312,14 @@ def make_tested(
     data: str = "cifar10",
     fingerprint: str = "00ff",
     seconds: float = 50.0,
-    flops: int | None = None,
+    flops: int = 21_697_536,
     **settings,
 ) -> Run:
     """A trained and tested run with ``correct`` right predictions, beginning at image ``luck``.
 
     ``experiment`` is a name or the settings themselves. The run lies in the folder for runs, or as
     a committed result in ``place``. The validation accuracy is a point below that of the test
-    unless it is given. Without ``flops`` they have to be counted, as those of a sweep.
+    unless it is given.
     """
     if isinstance(experiment, str):
         experiment = load_settings(experiment, **settings)

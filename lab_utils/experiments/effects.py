@@ -45,16 +45,13 @@ def sensitivity(groups: Sequence[Group]) -> list[Effect]:
     value; the base of each setting is its best value.
     """
     effects = []
-    for members in _by_experiment(groups):
-        near = {
-            g: {name: found for name, found in _neighbours(g, members).items() if name in SHAPE}
-            for g in members
-        }
-        centre = max(members, key=lambda g: (len(near[g]), g.val_accuracy))
-        for setting, others in sorted(near[centre].items()):
+    for near in _by_experiment(groups):
+        tried = {g: {k: v for k, v in found.items() if k in SHAPE} for g, found in near.items()}
+        centre = max(tried, key=lambda g: (len(tried[g]), g.val_accuracy))
+        for setting, others in sorted(tried[centre].items()):
             best = max([centre, *others], key=lambda g: g.val_accuracy)
-            tried = [Effect(setting, g, best) for g in [centre, *others]]
-            effects += sorted(tried, key=lambda effect: value_order(effect.value))
+            found = [Effect(setting, g, best) for g in [centre, *others]]
+            effects += sorted(found, key=lambda effect: value_order(effect.value))
     return effects
 
 
@@ -65,10 +62,9 @@ def ablation(groups: Sequence[Group]) -> list[Effect]:
     alone (of several, that of the shortest run name).
     """
     effects = []
-    for members in _by_experiment(groups):
-        near = {g: _neighbours(g, members) for g in members}
+    for near in _by_experiment(groups):
         often = {g: sum(map(len, found.values())) for g, found in near.items()}
-        full = min(members, key=lambda g: (-often[g], len(g.results[0].run.name)))
+        full = min(near, key=lambda g: (-often[g], len(g.results[0].run.name)))
         parts = {name: found for name, found in near[full].items() if name not in SHAPE}
         changed = [Effect(name, g, full) for name, found in parts.items() for g in found]
         effects += sorted(changed, key=lambda effect: effect.val_difference)
@@ -81,13 +77,15 @@ def value_order(value: Any) -> tuple[bool, float, str]:
     return not number, value if number else 0.0, str(value)
 
 
-def _by_experiment(groups: Sequence[Group]) -> list[list[Group]]:
-    names = dict.fromkeys(g.experiment for g in groups)
-    return [[g for g in groups if g.experiment == name] for name in names]
+def _by_experiment(groups: Sequence[Group]) -> list[dict[Group, dict[str, list[Group]]]]:
+    """For each experiment: what differs from each of its groups in one setting, by that setting."""
+    members = defaultdict(list)
+    for g in groups:
+        members[g.experiment].append(g)
+    return [{g: _neighbours(g, found) for g in found} for found in members.values()]
 
 
 def _neighbours(base: Group, members: Sequence[Group]) -> dict[str, list[Group]]:
-    """The ``members`` that differ from ``base`` in one setting alone, by the name of it."""
     near: dict[str, list[Group]] = defaultdict(list)
     for other in members:
         differs = [key for key, value in base.recipe.items() if other.recipe[key] != value]

@@ -4,7 +4,7 @@ Of more than twelve recipes they show ``recipes.overview``, and a recipe looks t
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 import textwrap
 from typing import Any
 
@@ -31,35 +31,34 @@ def compared_curves(groups: Sequence[Group], own: Group | None = None) -> Drawin
     Where early stopping made the seeds differ in length, the curve ends with the shortest.
     """
     shown, some = _shown(groups, own)
-    lengths = [min(len(r.history) for r in g.results) for g in shown.values()]
+    lengths = {label: min(len(r.history) for r in g.results) for label, g in shown.items()}
     rows = [
         {"recipe": label, "epoch": epoch.epoch, "accuracy": epoch.val_accuracy}
-        for (label, g), length in zip(shown.items(), lengths, strict=True)
+        for label, g in shown.items()
         for result in g.results
-        for epoch in result.history[:length]
+        for epoch in result.history[: lengths[label]]
     ]
+    options = {"x": "epoch", "y": "accuracy", "errorbar": ("pi", 100), "markersize": 5}
     figure, ax = new_figure(6.4, 2.9)
-    sns.lineplot(
-        pd.DataFrame(rows), x="epoch", y="accuracy", errorbar=("pi", 100), markersize=5, ax=ax,
-        **_looks(shown),
-    )  # fmt: skip
-    for line, length in zip(ax.lines, lengths, strict=False):
+    sns.lineplot(pd.DataFrame(rows), ax=ax, **options, **_looks(shown))
+    for line, length in zip(ax.lines, lengths.values(), strict=False):
         line.set_markevery(max(1, length // 8))
-    logarithmic = max(lengths) >= 5 * min(lengths)  # or short trainings are lost at the left edge
+    longest, shortest = max(lengths.values()), min(lengths.values())
+    logarithmic = longest >= 5 * shortest  # or short trainings are lost at the left edge
     if logarithmic:
-        _logarithmic_x(ax, 1, max(lengths))
+        _logarithmic_x(ax, 1, longest)
     else:
         whole_numbers(ax.xaxis)
     ax.set_xlabel("epoch (logarithmic)" if logarithmic else "epoch")
     _finish(figure, ax, "validation accuracy")
-    ends = sorted(shown.values(), key=lambda g: g.val_accuracy)
+    low, high = (choose(shown.values(), key=lambda g: g.val_accuracy) for choose in (min, max))
     return Drawing(
         "compared_curves",
         figure,
         f"Validation accuracy by epoch{some}: the mean over the seeds, and a band from the lowest "
         "to the highest of them." + " The axis of epochs is logarithmic." * logarithmic,
-        f"Curves of {len(shown)} recipes; the chosen epochs reach from {ends[0].val_accuracy:.1%} "
-        f"({ends[0].label}) to {ends[-1].val_accuracy:.1%} ({ends[-1].label}).",
+        f"Curves of {len(shown)} recipes; the chosen epochs reach from {low.val_accuracy:.1%} "
+        f"({low.label}) to {high.val_accuracy:.1%} ({high.label}).",
     )
 
 
@@ -91,9 +90,9 @@ def compared_pareto(groups: Sequence[Group], own: Group | None = None) -> Drawin
         "compared_pareto",
         figure,
         f"Test accuracy{some} with its 95% interval against training time, parameters and the "
-        "operations of one image, on logarithmic axes; recipes of the same cost stand side by "
-        f"side. The line joins those that no cheaper one equals; by parameters: {best}. Times can "
-        "be compared only between runs made alike on the same machine.",
+        "operations of one image, on logarithmic axes; equal costs stand side by side. The line "
+        f"joins those that no cheaper one equals; by parameters: {best}. Times can be compared "
+        "only between runs made alike on the same machine.",
         f"Three scatter plots of {len(shown)} recipes, accuracy against cost on a logarithmic "
         f"scale; against parameters the front is made of {best}.",
     )
@@ -150,8 +149,8 @@ def _tried(ax: Axes, effects: Sequence[Effect], looks: dict[str, Any]) -> None:
     ]
     line = "-" if all(isinstance(value, int | float) for value in values) else "none"
     options = {key: looks[key] for key in ("hue", "hue_order", "palette")} | {
-        "data": pd.DataFrame(rows), "x": "value", "y": "accuracy", "ax": ax,
-        "order": [str(value) for value in values],
+        "data": pd.DataFrame(rows), "x": "value", "order": list(map(str, values)),
+        "y": "accuracy", "ax": ax,
     }  # fmt: skip
     sns.stripplot(**options, marker="_", jitter=False, linewidth=1.2, size=9, legend=False)
     sns.pointplot(**options, errorbar=None, linestyles=line, lw=1.6, markersize=5)
@@ -164,13 +163,15 @@ def _shown(groups: Sequence[Group], own: Group | None) -> tuple[dict[str, Group]
     """What is drawn, by its name in the legend, and how a caption says that it is not all."""
     shown = overview(groups, own)
     often = Counter(g.experiment for g in shown)
-    names = [g.experiment if often[g.experiment] == 1 else g.label for g in shown]
-    names = [name + " (this run)" * (g is own) for name, g in zip(names, shown, strict=True)]
+    names = [
+        (g.experiment if often[g.experiment] == 1 else g.label) + " (this run)" * (g is own)
+        for g in shown
+    ]
     some = "" if len(shown) == len(groups) else f" of {len(shown)} of the {len(groups)} recipes"
     return dict(zip(names, shown, strict=True)), some
 
 
-def _looks(recipes: dict[str, Any]) -> dict[str, Any]:
+def _looks(recipes: Iterable[str]) -> dict[str, Any]:
     """Seaborn's options that give each name a colour, a marker and a line of its own."""
     names = list(recipes)
     colors = sns.color_palette("colorblind")

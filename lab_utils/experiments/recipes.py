@@ -10,11 +10,11 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 import json
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import pandas as pd
-from scipy.stats import t
+from scipy.stats import sem, t
 
 from lab_utils import LabError
 from lab_utils.core.files import write_text
@@ -75,26 +75,28 @@ def group(results: Iterable[Result]) -> list[Group]:
         settings = result.run.settings
         key = json.dumps([result.fingerprint, settings.recipe()])
         by_recipe[key].setdefault(settings.seed, result)
-    members = [tuple(found[seed] for seed in sorted(found)) for found in by_recipe.values()]
-    recipes = [seeds[0].run.settings.recipe() for seeds in members]
-    groups = [_group(s, _changed(r, recipes)) for s, r in zip(members, recipes, strict=True)]
+    recipes = [json.loads(key)[1] for key in by_recipe]
+    groups = [
+        _group([found[seed] for seed in sorted(found)], _changed(recipe, recipes))
+        for recipe, found in zip(recipes, by_recipe.values(), strict=True)
+    ]
     return sorted(groups, key=lambda g: -g.accuracy)
 
 
-def _group(results: tuple[Result, ...], changed: str) -> Group:
+def _group(results: Sequence[Result], changed: str) -> Group:
     first, accuracies = results[0], [r.test_accuracy for r in results]
-    low, high = first.test_accuracy_low, first.test_accuracy_high
+    accuracy, low, high = mean(accuracies), first.test_accuracy_low, first.test_accuracy_high
     if len(results) > 1:
-        half = float(t.ppf(0.975, len(results) - 1)) * stdev(accuracies) / len(results) ** 0.5
-        low, high = max(0.0, mean(accuracies) - half), min(1.0, mean(accuracies) + half)
+        half = float(t.ppf(0.975, len(results) - 1) * sem(accuracies))
+        low, high = max(0.0, accuracy - half), min(1.0, accuracy + half)
     return Group(
         experiment=first.run.settings.experiment, changed=changed, model=first.run.settings.model,
-        seeds=len(results), accuracy=mean(accuracies), low=low, high=high,
+        seeds=len(results), accuracy=accuracy, low=low, high=high,
         val_accuracy=mean(r.val_accuracy for r in results),
         loss=mean(r.test_loss for r in results),
         epochs=mean(len(r.history) for r in results),
         seconds=mean(r.train_seconds for r in results),
-        parameters=first.parameters, flops=first.flops, results=results,
+        parameters=first.parameters, flops=first.flops, results=tuple(results),
     )  # fmt: skip
 
 
@@ -114,9 +116,7 @@ def named(*words: str) -> list[Group]:
     used = {result.test_split: result.run.name for result in results}
     if len(used) > 1:
         runs = ", ".join(f"{name} used {split}" for split, name in used.items())
-        raise LabError(
-            f"Only runs on the same data can be compared: {runs}; name runs that used the same."
-        )
+        raise LabError(f"Only runs on the same data can be compared: {runs}.")
     return group(results)
 
 
@@ -143,5 +143,4 @@ def table(groups: Iterable[Group]) -> Table:
 
 def write_csv(path: Path, groups: Iterable[Group]) -> None:
     """Write ``Group.row`` of each group to ``path``, atomically."""
-    frame = pd.DataFrame([g.row for g in groups])
-    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    write_text(path, pd.DataFrame([g.row for g in groups]).to_csv(index=False, lineterminator="\n"))

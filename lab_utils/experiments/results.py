@@ -55,52 +55,31 @@ def results_dir() -> Path:
 
 
 def load(run: Run) -> Result:
-    """The result of ``run``.
-
-    Raises LabError where 05_evaluation has not finished or a file is missing or damaged.
-    """
+    """The result of ``run``; LabError where it is not tested, or a file is missing or damaged."""
     run.require("05_evaluation")
     metrics = run.read_json(METRICS)
-    predicted, targets, classes = _predictions(run.file("predictions.npz"))
+    predicted, targets = _predictions(run.file("predictions.npz"))
     history = tuple(read_history(run.file("history.csv")))
     try:
         metrics["fingerprint"] = run.manifest["05_evaluation"]["data"]["fingerprint"]
-        metrics["flops"] = metrics.get("flops") or _flops(run, classes)
         return Result(run=run, history=history, predicted=predicted, targets=targets, **metrics)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise LabError(
-            f"{run.file(METRICS)} or manifest.json is damaged ({reason}); run 05_evaluation of "
-            "that run again."
+            f"{run.file(METRICS)} or manifest.json is damaged ({reason}); run 05_evaluation again."
         ) from None
 
 
-def _predictions(path: Path) -> tuple[np.ndarray | None, np.ndarray | None, int]:
-    """Predicted classes and targets, (N,) uint8, and the number of classes."""
+def _predictions(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Predicted classes and targets, (N,) uint8."""
     try:
         with np.load(path) as stored:
             predicted = stored["logits"].argmax(1) if "logits" in stored else stored["predicted"]
-            targets, classes = stored["targets"], len(stored["classes"])
-            return predicted.astype(np.uint8), targets.astype(np.uint8), classes
+            return predicted.astype(np.uint8), stored["targets"].astype(np.uint8)
     except FileNotFoundError:
-        return None, None, 10
+        return None, None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         raise LabError(f"{path} is damaged; run 05_evaluation of that run again.") from None
-
-
-def _flops(run: Run, classes: int) -> int:
-    """What 03_model counted, or would count: a sweep does not run that notebook."""
-    if run.done("03_model"):
-        return run.read_json("model.json")["flops"]
-    # Imported here because torch takes seconds to load, and most results have their FLOPs.
-    from lab_utils.model import networks
-    from lab_utils.model.build import model_options
-    from lab_utils.model.summary import count_flops
-
-    settings = run.settings
-    size = settings.image_size if settings.data == "folder" else 32
-    model = networks.build(settings.model, classes, size, **model_options(settings))
-    return count_flops(model, size)
 
 
 def find(*words: str) -> list[Result]:
@@ -116,10 +95,9 @@ def find(*words: str) -> list[Result]:
 
 
 def _named(word: str) -> list[Run]:
-    path = Path(word)
-    if (path / "settings.yaml").is_file():
-        return [Run.open(path)]
-    if path.is_dir() and (runs := _finished(path)):
+    if (Path(word) / "settings.yaml").is_file():
+        return [Run.open(Path(word))]
+    if runs := _finished(Path(word)):
         return runs
     for place in (runs_dir(), results_dir()):
         runs = _finished(place)
@@ -130,10 +108,7 @@ def _named(word: str) -> list[Run]:
         return [Run.load(word)]  # loading its result says what is missing
     if word in load_params().experiments:
         raise LabError(f"No run of experiment {word!r} has finished; `lab sweep {word}` makes one.")
-    raise LabError(
-        f"{word!r} is no finished run, no experiment and no folder of results; `lab list` shows "
-        "what is there."
-    )
+    raise LabError(f"{word!r} is no finished run, experiment or folder of results; see `lab list`.")
 
 
 def _finished(folder: Path) -> list[Run]:
@@ -148,10 +123,7 @@ def _finished(folder: Path) -> list[Run]:
 
 
 def find_all(*folders: Path) -> list[Result]:
-    """The finished runs below ``folders``; without any, of ``runs/`` and ``report/results``.
-
-    Those that are damaged are left out.
-    """
+    """The finished runs below ``folders``, or all there are; damaged ones are left out."""
     results = []
     for place in folders or (runs_dir(), results_dir()):
         for run in _finished(place):

@@ -6,9 +6,9 @@ sentences claim no more than these tests show.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, islice
 from statistics import mean, stdev
 from typing import Any
 
@@ -27,7 +27,6 @@ ALPHA = 0.05  # below it a (corrected) p-value counts as more than chance
 class McNemar:
     """McNemar's exact test (Psychometrika 12, 1947) of two models on the same images."""
 
-    seeds: tuple[int, int]  # of the two models
     images: int
     only_a: int  # images that the first model alone gets right
     only_b: int
@@ -77,8 +76,7 @@ def mcnemar(a: Result, b: Result) -> McNemar | None:
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     table = [[0, only_a], [only_b, 0]]  # what both get right, or wrong, does not count
     p = float(contingency_tables.mcnemar(table, exact=True).pvalue)
-    seeds = (a.run.settings.seed, b.run.settings.seed)
-    return McNemar(seeds, len(a.targets), only_a, only_b, p, p)
+    return McNemar(len(a.targets), only_a, only_b, p, p)
 
 
 def compare(groups: Sequence[Group], reference: Group | None = None) -> list[Pair]:
@@ -89,10 +87,8 @@ def compare(groups: Sequence[Group], reference: Group | None = None) -> list[Pai
     """
     ordered = sorted(groups, key=lambda g: -g.accuracy)
     pairs = [_pair(a, b) for a, b in combinations(ordered, 2) if reference in (None, a, b)]
-    corrected = _holm([test for pair in pairs for test in pair.mcnemar])
-    return [
-        replace(pair, mcnemar=tuple(next(corrected) for _ in pair.mcnemar)) for pair in _holm(pairs)
-    ]
+    tests = iter(_holm([test for pair in pairs for test in pair.mcnemar]))
+    return [replace(pair, mcnemar=tuple(islice(tests, len(pair.mcnemar)))) for pair in _holm(pairs)]
 
 
 def reference_of(groups: Sequence[Group]) -> Group:
@@ -113,22 +109,20 @@ def _pair(a: Group, b: Group) -> Pair:
     low = high = p_value = None
     difference = a.accuracy - b.accuracy
     if seeds:
-        scores = [[r[s].test_accuracy for s in seeds] for r in (of_a, of_b)]
-        differences = [x - y for x, y in zip(*scores, strict=True)]
-        difference = mean(differences)
-        if len(seeds) > 1 and stdev(differences) > 1e-12:
-            test = ttest_rel(*scores)
+        first, second = np.array([[x.test_accuracy, y.test_accuracy] for x, y in models]).T
+        difference = float((first - second).mean())
+        if np.ptp(first - second) > 1e-12:  # without a spread there is nothing to test
+            test = ttest_rel(first, second)
             p_value = float(test.pvalue)
             low, high = map(float, test.confidence_interval(0.95))
     return Pair(a, b, seeds, difference, low, high, p_value, p_value, tested)
 
 
-def _holm(tests: Sequence[Any]) -> Iterator[Any]:
+def _holm(tests: Sequence[Any]) -> list[Any]:
     """``tests`` with ``p_adjusted`` by Holm's method (Scand. J. Stat. 6, 1979)."""
     known = [test.p_value for test in tests if test.p_value is not None]
-    adjusted = iter(multipletests(known, method="holm")[1] if known else ())
-    for test in tests:
-        yield test if test.p_value is None else replace(test, p_adjusted=float(next(adjusted)))
+    adjusted = iter(multipletests(known, method="holm")[1].tolist() if known else ())
+    return [t if t.p_value is None else replace(t, p_adjusted=next(adjusted)) for t in tests]
 
 
 def paragraph(
@@ -136,12 +130,11 @@ def paragraph(
 ) -> list[str]:
     """What a comparison says: what was compared, then a sentence or two per pair."""
     first, against = groups[0].results[0], f"; reference: {reference.label}" if reference else ""
-    return [
+    start = (
         f"Recipes: {len(groups)}; runs: {sum(g.seeds for g in groups)}; data: {first.data} "
-        f"({first.test_images:,} test images){against}.",
-        *map(sentence, pairs),
-        *cross_validations(groups),
-    ]
+        f"({first.test_images:,} test images){against}."
+    )
+    return [start, *map(sentence, pairs), *cross_validations(groups)]
 
 
 def cross_validations(groups: Sequence[Group]) -> list[str]:
@@ -180,28 +173,27 @@ def sentence(pair: Pair) -> str:
         verdict = "distinguishable" if pair.distinguishable else "not distinguishable"
         return (
             f"{start} over {n} seeds (95% interval {100 * pair.low:+.2f} to {100 * pair.high:+.2f})"
-            f", paired t-test {_p(pair.p_value, pair.p_adjusted)}: {verdict} at {n} seeds.{told}"
+            f", paired t-test {_p(pair)}: {verdict} at {n} seeds.{told}"
         )
     if not tests:
         return f"{start}, not tested: no two runs have predictions of the same images."
     if len(tests) > 1:
         return f"{start} with each of {n} seeds, which leaves no spread to test.{told}"
-    return f"{start} at {_two_models(tests[0])}"
-
-
-def _two_models(test: McNemar) -> str:
-    """What McNemar's test says where each recipe has one model to compare."""
+    (test,) = tests
     verdict = "not distinguishable"
     if test.differ:
         verdict = "these two models are distinguishable; what another seed would give is not known"
-    seeds = "one seed" if test.seeds[0] == test.seeds[1] else "seeds {} and {}".format(*test.seeds)
+    own, other = (g.results[0].run.settings.seed for g in (pair.a, pair.b))
+    seeds = "one seed" if n else f"seeds {own} and {other}"
     return (
-        f"{seeds}. Of {test.images:,} test images {test.only_a:,} are right in the first alone and "
-        f"{test.only_b:,} in the second alone; McNemar's exact test "
-        f"{_p(test.p_value, test.p_adjusted)}: {verdict}."
+        f"{start} at {seeds}. Of {test.images:,} test images {test.only_a:,} are right in the "
+        f"first alone and {test.only_b:,} in the second alone; McNemar's exact test {_p(test)}: "
+        f"{verdict}."
     )
 
 
-def _p(value: float, adjusted: float) -> str:
-    text, corrected = ("p < 0.001" if p < 0.001 else f"p = {p:.3f}" for p in (value, adjusted))
-    return text if adjusted == value else f"{text}, {corrected} by Holm's correction"
+def _p(test: McNemar | Pair) -> str:
+    text, corrected = (
+        "p < 0.001" if p < 0.001 else f"p = {p:.3f}" for p in (test.p_value, test.p_adjusted)
+    )
+    return text if test.p_adjusted == test.p_value else f"{text}, {corrected} by Holm's correction"

@@ -20,7 +20,7 @@ def test_a_run_is_loaded_with_all_that_a_comparison_needs(runs):
     assert result.predicted.dtype == np.uint8
     assert len(result.history) == result.run.settings.epochs
     assert isinstance(result.history[0], Epoch)
-    assert result.flops == 21_697_536  # counted: a sweep does not run 03_model
+    assert result.flops == 21_697_536
 
 
 def test_the_results_that_come_with_the_lab_load():
