@@ -1,6 +1,6 @@
 """Copy the outputs of executed notebooks into notebooks/: `take_outputs.py RUN` or `… FILE.ipynb`.
 
-RUN stands for the six executed copies in its folder, FILE.ipynb for one that is in no run.
+RUN stands for the executed copies in its folder, FILE.ipynb for one that is in no run.
 
 What papermill added (its metadata, the cell with injected parameters) is left behind, so that the
 committed files differ from the sources in outputs alone.
@@ -12,7 +12,7 @@ import sys
 import nbformat
 
 from lab_utils.core.params import project_root
-from lab_utils.core.run import STEPS, Run
+from lab_utils.core.run import OPTIONAL, STEPS, Run
 
 
 def main(word: str) -> None:
@@ -21,7 +21,7 @@ def main(word: str) -> None:
         take(Path(word))
         return
     run = Run.load(word)
-    for step in STEPS:
+    for step in (*STEPS, *OPTIONAL):
         run.require(step)
         take(run.file(f"notebooks/{step}.ipynb"))
 
