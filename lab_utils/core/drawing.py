@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
@@ -17,21 +18,14 @@ import numpy as np
 BLUE, ORANGE, GREEN, RED, PURPLE, GRAY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666",
 )  # fmt: skip
-RC = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e5e5e5",
-    "grid.linewidth": 0.7,
-    "legend.frameon": False,
-    "lines.linewidth": 1.6,
-    "svg.hashsalt": "lab",  # the same figure gives the same file
-}
+HALF = (4.0, 2.9)  # inches; the report prints such figures two in a row, a little smaller
 # Decorates every function that returns a figure: artists take their look when they are made.
-styled = matplotlib.rc_context(RC)
+styled = matplotlib.rc_context({
+    "font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#e5e5e5", "grid.linewidth": 0.7,
+    "legend.frameon": False, "lines.linewidth": 1.6,
+    "svg.hashsalt": "lab",  # the same figure gives the same file
+})  # fmt: skip
 
 
 class LabFigure(Figure):
@@ -51,10 +45,9 @@ class LabFigure(Figure):
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What a figure function returns: the figure, and two texts computed from the same data.
+    """What a figure function returns, for ``Run.show``; the texts come from the same data.
 
-    ``name`` is the file's and the report's, ``caption`` says what is seen in this run, ``alt`` is
-    for who cannot see it. ``Run.show`` saves it and shows it.
+    ``caption`` says what is seen in this run, ``alt`` the same to those who cannot see it.
     """
 
     name: str
@@ -106,19 +99,9 @@ def guessing_line(ax: Axes, value: float, text: str) -> None:
     """A dotted line at what an untrained model scores, labelled at its right end."""
     ax.axhline(value, color=GRAY, linestyle=":", linewidth=1.2)
     ax.annotate(
-        text,
-        (1, value),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 3),
-        textcoords="offset points",
-        ha="right",
-        color=GRAY,
-        fontsize=8.5,
-    )
-
-
-# The report prints such figures two in a row, at about five sixths of this size.
-HALF = (4.0, 2.9)
+        text, (1, value), xycoords=("axes fraction", "data"), xytext=(-2, 3),
+        textcoords="offset points", ha="right", color=GRAY, fontsize=8.5,
+    )  # fmt: skip
 
 
 def whole_numbers(axis: object) -> None:
@@ -141,19 +124,14 @@ class ImageGrid:
         self.ax.set_ylim(-rows * self.down, 0)
 
     def show(
-        self,
-        place: tuple[int, int],
-        image: np.ndarray,
-        title: str = "",
-        color: str = "black",
-        **options: object,
-    ) -> None:
-        """``image`` at the row and column ``place``; ``options`` are those of ``imshow``."""
+        self, place: tuple[int, int], image: np.ndarray, title: str = "", **options: object
+    ) -> Text:
+        """``image`` at the row and column ``place``, ``options`` as of ``imshow``; its title."""
         height, width = (side / max(image.shape[:2]) for side in image.shape[:2])
         x, y = (place[1] + 0.5) * self.right, 0.5 - (place[0] + 1) * self.down  # its centre
         extent = (x - width / 2, x + width / 2, y - height / 2, y + height / 2)
         self.ax.imshow(image, extent=extent, **({"interpolation": "nearest"} | options))
-        self.ax.text(x, y + 0.53, title, ha="center", va="bottom", fontsize=7.5, color=color)
+        return self.ax.text(x, y + 0.53, title, ha="center", va="bottom", fontsize=7.5)
 
 
 def image_grid(
@@ -167,7 +145,8 @@ def image_grid(
     """(H, W, 3) images (uint8, or floats in 0..1) in a grid, each with a short title."""
     lines = 1 + max(title.count("\n") for title in titles)
     grid = ImageGrid(-(-len(images) // columns), columns, size, lines)
-    colors = ["black"] * len(images) if colors is None else colors
-    for index, shown in enumerate(zip(images, titles, colors, strict=True)):
-        grid.show(divmod(index, columns), *shown, interpolation=interpolation)
+    colors = colors or ["black"] * len(images)
+    for index, (image, title, color) in enumerate(zip(images, titles, colors, strict=True)):
+        shown = grid.show(divmod(index, columns), image, title, interpolation=interpolation)
+        shown.set_color(color)
     return grid.figure

@@ -30,16 +30,10 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         _replace(temporary, path)
-    except PermissionError as error:
-        raise LabError(
-            f"Cannot write {path}: {error.strerror}; close the program that has it open, or make "
-            "the folder writable."
-        ) from error
     except (OSError, RuntimeError) as error:  # torch.save raises the second on a full disk
         reason = getattr(error, "strerror", None) or error
-        raise LabError(
-            f"Cannot write {path}: {reason}; make room or choose another folder with LAB_RUNS_DIR."
-        ) from error
+        mend = "close what has it open, make room, or choose another folder with LAB_RUNS_DIR"
+        raise LabError(f"Cannot write {path}: {reason}; {mend}.") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -47,12 +41,10 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
 
 def _replace(temporary: Path, path: Path) -> None:
     """Rename; on Windows a scanner may hold the target for a moment, so try for two seconds."""
-    for _ in range(20):
+    for _ in range(20 if os.name == "nt" else 0):
         with suppress(PermissionError):
             temporary.replace(path)
             return
-        if os.name != "nt":
-            break
         time.sleep(0.1)
     temporary.replace(path)
 

@@ -46,35 +46,26 @@ def runs_dir() -> Path:
 
 def load_params() -> Params:
     """``params.yaml``; LabError where it is missing or does not hold what it should."""
-    path = project_root() / "params.yaml"
     try:
-        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise LabError(f"Cannot read {path}: {error.strerror}; restore it from the lab.") from None
-    except UnicodeDecodeError:
-        raise LabError("params.yaml is not UTF-8 text; save it with that encoding.") from None
-    except yaml.YAMLError as error:
-        where = " ".join(str(error).split())
-        raise LabError(f"params.yaml is not valid YAML; mend it there: {where}") from None
+        text = (project_root() / "params.yaml").read_text(encoding="utf-8")
+        return Params.model_validate(yaml.safe_load(text))
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"])) or "the file"
-        raise LabError(f"params.yaml, {where}: {problem['msg']}; mend it there.") from None
+        reason = f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+    raise LabError(f"params.yaml must be mended, as UTF-8 text in YAML: {reason}")
 
 
 def load_settings(experiment: str, /, **overrides: Any) -> Settings:
-    """Settings of ``experiment`` with ``overrides``; an override of None keeps the file's value.
-
-    So a notebook's parameters may be left empty. Raises LabError as ``resolve`` does.
-    """
+    """As ``resolve``, but an override of None keeps the file's value: a notebook may leave it."""
     return resolve(experiment, {k: value for k, value in overrides.items() if value is not None})
 
 
 def resolve(experiment: str, changes: Mapping[str, Any]) -> Settings:
     """Settings of ``experiment`` with ``changes``, where None is a value: ``patience=null``.
 
-    Raises LabError for an unknown experiment or key, for a value of the wrong type or range, and
-    for values that do not go together.
+    Raises LabError for what is unknown, of the wrong type or range, or does not go together.
     """
     params = load_params()
     if experiment not in params.experiments:
@@ -83,20 +74,18 @@ def resolve(experiment: str, changes: Mapping[str, Any]) -> Settings:
     values = params.defaults | params.experiments[experiment]
     values |= parse_assignments(os.environ.get("LAB_SET", "").split(), "LAB_SET")
     values |= changes
-    known = [key for key in Settings.model_fields if key != "experiment"]
-    for key in values:
-        if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "core/settings.py lists them."
-            raise LabError(f"Unknown setting {key!r} for experiment {experiment!r}; {hint}")
+    known = Settings.model_fields.keys() - {"experiment"}
+    if unknown := [key for key in values if key not in known]:
+        close = difflib.get_close_matches(str(unknown[0]), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "core/settings.py lists them."
+        raise LabError(f"Unknown setting {unknown[0]!r} for experiment {experiment!r}; {hint}")
     try:
         return Settings(experiment=experiment, **values)
     except ValidationError as error:
         problem = error.errors()[0]
         if not problem["loc"]:  # two settings that do not go together
             raise LabError(str(problem["ctx"]["error"])) from None
-        key = ".".join(str(part) for part in problem["loc"])
-        reason = problem["msg"].removeprefix("Input ")
+        key, reason = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Input ")
         raise LabError(f"Setting {key}={problem['input']!r}: the value {reason}.") from None
 
 
@@ -108,12 +97,12 @@ def parse_assignments(items: list[str], source: str = "--set") -> dict[str, Any]
     values = {}
     for item in items:
         key, equals, text = item.partition("=")
-        if not equals or not key.strip():
-            raise LabError(f"{source} takes key=value, not {item!r}; for example epochs=3.")
         try:
             values[key.strip()] = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise LabError(f"{source}: cannot read the value of {item!r}.") from None
+            equals = ""
+        if not (equals and key.strip()):
+            raise LabError(f"{source} takes key=value, not {item!r}; for example epochs=3.")
     return values
 
 
@@ -122,11 +111,7 @@ def default_name(settings: Settings) -> str:
 
     So two runs with different settings never share a folder unless a name is given.
     """
-    base = load_params().settings(settings.experiment)
-    follows = ("title", "val_fraction") if settings.folds else ("title",)
-    changed = [
-        f"{key}={value}"
-        for key, value in settings
-        if value != getattr(base, key) and key not in follows
-    ]
+    base = dict(load_params().settings(settings.experiment))
+    follows = {"title", "val_fraction"} if settings.folds else {"title"}
+    changed = [f"{k}={v}" for k, v in settings if v != base[k] and k not in follows]
     return re.sub(r"[^\w.=+-]", "_", "-".join([settings.experiment, *changed]))[:120]

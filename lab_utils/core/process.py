@@ -12,22 +12,22 @@ import psutil
 
 from lab_utils.core.params import project_root
 
-_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "papermill")
+PACKAGES = (
+    "torch", "torchvision", "numpy", "matplotlib", "seaborn", "scikit-learn", "jupyterlab", "nbval",
+    "papermill",
+)  # fmt: skip
 
 
 def prepare() -> None:
-    """Let this process train fast; called where a run is opened, and by the ``lab`` command.
+    """Let this process train fast, with the same results; called where a run is opened.
 
-    Threads that wait for each other should sleep, not spin: beside another busy program spinning
+    Threads that wait for each other sleep instead of spinning: beside another busy program spinning
     made an epoch up to fifty times slower, and on a quiet machine it gains nothing. OpenMP reads
-    this when torch loads it, so it takes effect where a run is opened before torch is imported, as
-    the notebooks do and as the ``lab`` command does for them; later it changes nothing. Whoever has
-    set OMP_WAIT_POLICY keeps it.
+    this when torch loads it, so call this before torch is imported. OMP_WAIT_POLICY, if set, stays.
 
-    Every step of a training frees some hundred MB and asks for them again. The C library would hand
-    them back to the system in between, and the page faults of getting them anew were a sixth of a
-    step of SimpleCNN. So it is told to keep blocks of up to 128 MB, and PyTorch to ask for huge
-    pages. Results are the same with and without.
+    Every step frees some hundred MB and asks for them again. The C library would hand them back to
+    the system in between, which was a sixth of a step of SimpleCNN: so it is told to keep blocks of
+    up to 128 MB, and PyTorch to ask for huge pages.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
@@ -58,20 +58,15 @@ def versions() -> dict[str, Any]:
     return {
         "git_commit": _git_commit(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": {name: version(name) for name in PACKAGES},
     }
 
 
 def _git_commit() -> str | None:
-    """The project's commit, with ``+changes`` where the tree differs; None outside a checkout."""
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(project_root()), *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-        return done.stdout.strip()
-
+    """The project's commit, ``+changes`` where tracked files differ; None outside a checkout."""
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+changes"]
+    options = {"cwd": project_root(), "stderr": subprocess.DEVNULL, "text": True, "timeout": 10}
     try:
-        commit = git("rev-parse", "--short=12", "HEAD")
-        return commit + ("+changes" if git("status", "--porcelain") else "")
+        return subprocess.check_output(command, **options).strip()
     except (OSError, subprocess.SubprocessError):
         return None

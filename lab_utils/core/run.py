@@ -17,15 +17,10 @@ from lab_utils.core.settings import Settings
 
 # The steps of a run, and the file that holds what each of them recorded.
 RECORDS = {
-    "01_setup": "hardware.json",
-    "02_data": "data.json",
-    "03_model": "model.json",
-    "04_training": "training.json",
-    "05_evaluation": "evaluation.json",
-    "06_deployment": "deployment.json",
-    "08_speed": "speed.json",
-    "09_insight": "insight.json",
-}
+    "01_setup": "hardware.json", "02_data": "data.json", "03_model": "model.json",
+    "04_training": "training.json", "05_evaluation": "evaluation.json",
+    "06_deployment": "deployment.json", "08_speed": "speed.json", "09_insight": "insight.json",
+}  # fmt: skip
 OPTIONAL = ("08_speed", "09_insight")  # the steps that `lab run --all` adds
 STEPS = tuple(step for step in RECORDS if step not in OPTIONAL)
 METRICS = "metrics.json"  # the plain numbers and texts of 05_evaluation, for other tools to read
@@ -34,26 +29,22 @@ _DEPENDENTS = {
     "04_training": ("05_evaluation", "06_deployment", "09_insight"),
     "05_evaluation": ("06_deployment", "09_insight"),
 }
-# What lets a killed step go on where it stopped. While the step is not done it is kept; beginning
-# a step that is done starts afresh, so it is removed then.
+# What lets a killed step go on where it stopped; kept only until the step is done.
 _UNFINISHED = {"04_training": "checkpoints/last.pt"}
 # A comparison reads dozens of such files, and the loader in C takes a tenth of the time.
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Run:
-    """One run folder and its settings.
+    """One run folder, and the settings that every step of it uses.
 
-    ``path`` is the folder, ``name`` its name, ``settings`` what every step of it uses, ``step`` the
-    one that is being worked on (empty where the run is only read).
+    ``step`` is the one that is being worked on, empty where the run is only read, and ``recorded``
+    what it has found so far.
     """
 
     def __init__(self, path: Path, settings: Settings) -> None:
-        self.path = path
-        self.name = path.name
-        self.settings = settings
-        self.step = ""
-        self.recorded: dict[str, Any] = {}
+        self.path, self.name, self.settings = path, path.name, settings
+        self.step, self.recorded = "", {}
 
     @classmethod
     def create(cls, settings: Settings, name: str | None = None) -> "Run":
@@ -65,10 +56,8 @@ class Run:
         if run.file("settings.yaml").is_file():
             wanted = settings.model_dump(exclude={"title"})
             if other := _differences(cls.load(name).settings, wanted):
-                raise LabError(
-                    f"{run.path} was made with other settings ({other}); "
-                    "give this run another name or delete that folder."
-                )
+                mend = "give this run another name or delete that folder"
+                raise LabError(f"{run.path} was made with other settings ({other}); {mend}.")
         else:
             text = yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
             write_text(run.file("settings.yaml"), text)
@@ -86,14 +75,11 @@ class Run:
             text = (path / "settings.yaml").read_text(encoding="utf-8")
             return cls(path, Settings(**yaml.load(text, Loader=_SafeLoader)))
         except (FileNotFoundError, NotADirectoryError):
-            raise LabError(
-                f"No run named {path.name!r} in {path.parent}; `lab list` shows what is there."
-            ) from None
+            mend = "`lab list` shows what is there"
+            raise LabError(f"No run named {path.name!r} in {path.parent}; {mend}.") from None
         except (ValueError, TypeError, yaml.YAMLError):
-            raise LabError(
-                f"{path / 'settings.yaml'} is damaged or of another version of the lab; "
-                "delete that run folder or give this run another name."
-            ) from None
+            problem = "settings.yaml is damaged or of another version of the lab"
+            raise LabError(f"{path}: {problem}; delete that folder or use another name.") from None
 
     def file(self, name: str) -> Path:
         """The path of ``name`` inside the run folder."""
@@ -129,18 +115,19 @@ class Run:
 
         What an unfinished step had saved is kept, so that it can go on, unless ``fresh``.
         """
-        for step in set(steps) & set(_UNFINISHED):
-            if fresh or self.done(step):
+        manifest = self.manifest
+        for step in steps:
+            if step in _UNFINISHED and (fresh or self.done(step)):
                 self.file(_UNFINISHED[step]).unlink(missing_ok=True)
-        kept = {step: entry for step, entry in self.manifest.items() if step not in set(steps)}
-        self._write_manifest(kept)
+            manifest.pop(step, None)
+        self._write_manifest(manifest)
 
     def begin(self, step: str) -> None:
         """Record that ``step`` starts now; what later steps made of its old results is void.
 
         A step that was done starts afresh; one that was killed finds what it had saved.
         """
-        unfinished = self.manifest.get(step, {}).get("data") if not self.done(step) else None
+        before = {} if self.done(step) else self.manifest.get(step, {})
         self.forget((step, *_DEPENDENTS.get(step, ())))
         self.step, self.recorded = step, {}
         entry = {
@@ -148,11 +135,9 @@ class Run:
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "started_at": time.time(),
             "seed": self.settings.seed,
-            **versions(),
         }
-        if unfinished:  # what it had saved was made with these data
-            entry["data"] = unfinished
-        self._write_manifest(self.manifest | {step: entry})
+        saved_with = {"data": before["data"]} if "data" in before else {}
+        self._write_manifest(self.manifest | {step: entry | versions() | saved_with})
 
     def use_data(self, name: str, fingerprint: str) -> None:
         """Record the data that this step uses; LabError if an earlier step used other data."""
@@ -161,9 +146,8 @@ class Run:
             seen = entry.get("data", {})
             if seen and seen["fingerprint"] != fingerprint:
                 raise LabError(
-                    f"{other} of run {self.name!r} used other data ({seen['name']}) than is found "
-                    f"now ({name}); restore that data, or begin anew with `lab run --from 01`, "
-                    "another name, or without that run folder."
+                    f"{other} of run {self.name!r} used other data ({seen['name']}, now {name}); "
+                    "restore that data, or begin anew with `lab run --from 01` or another name."
                 )
         manifest[self.step]["data"] = {"name": name, "fingerprint": fingerprint}
         self._write_manifest(manifest)
@@ -195,20 +179,17 @@ class Run:
         the step was begun anew by something else.
         """
         step, manifest = self.step, self.manifest
-        entry = manifest.get(step)
-        if entry is None:
+        if step not in manifest:
             raise LabError(f"{step} of run {self.name!r} was begun anew elsewhere; run it again.")
+        entry = manifest[step]
         if entry["status"] != "done":
             self._write_record()
-            seconds = time.time() - entry.pop("started_at") + earlier_seconds
-            entry["seconds"] = round(seconds, 2)
-            entry["peak_memory_mb"] = round(peak_memory_mb())
-            entry["status"] = "done"
+            seconds = round(time.time() - entry.pop("started_at") + earlier_seconds, 2)
+            memory = round(peak_memory_mb())
+            entry |= {"status": "done", "seconds": seconds, "peak_memory_mb": memory}
             self._write_manifest(manifest)
-        return (
-            f"{step} is done: {entry['seconds']:.1f} s, "
-            f"peak memory {entry['peak_memory_mb']:,} MB, results in run {self.name!r}."
-        )
+        cost = f"{entry['seconds']:.1f} s, peak memory {entry['peak_memory_mb']:,} MB"
+        return f"{step} is done: {cost}, results in run {self.name!r}."
 
     def _write_record(self) -> None:
         record = self.recorded
@@ -220,7 +201,7 @@ class Run:
 
 
 def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float) or getattr(value, "ndim", 1) == 0
+    return isinstance(value, str | int | float | None) or getattr(value, "ndim", 1) == 0
 
 
 def _differences(settings: Settings, wanted: Mapping[str, Any]) -> str:

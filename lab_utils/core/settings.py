@@ -9,31 +9,25 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 # The networks, by the name that settings use, with the name that people use.
 MODELS = {
-    "simplecnn": "SimpleCNN",
-    "compactnet": "CompactNet",
-    "compactnet_standard": "CompactNet with standard convolutions",
-    "convnet": "ConvNet",
-    "resnet20": "ResNet-20",
-    "resnet18": "ResNet-18",
-    "speednet": "SpeedNet",
-}
+    "simplecnn": "SimpleCNN", "compactnet": "CompactNet",
+    "compactnet_standard": "CompactNet with standard convolutions", "convnet": "ConvNet",
+    "resnet20": "ResNet-20", "resnet18": "ResNet-18", "speednet": "SpeedNet",
+}  # fmt: skip
 # What the choices do. Settings named in braces belong to that choice and are filled in.
 OPTIMIZERS = {
     "adam": "Scales the step of each weight by the recent size of its gradient, so that one "
     "learning rate suits all layers (momentum {momentum:g}, beta2 {beta2:g}).",
-    "adamw": "Adam, with a weight decay that acts on the weights themselves and is not scaled "
-    "with the gradient (momentum {momentum:g}, beta2 {beta2:g}).",
+    "adamw": "Adam, with a weight decay that is not scaled by the size of the gradient (momentum "
+    "{momentum:g}, beta2 {beta2:g}).",
     "sgd": "A step down the gradient, averaged over the last steps (Nesterov momentum "
     "{momentum:g}): one setting more to tune than Adam.",
 }
 SCHEDULES = {
     "constant": "The same from first to last step: simple, but the last epochs stay noisy.",
-    "step": "Large steps first, times {gamma:g} every {step_size} epochs, so that the weights "
-    "settle.",
+    "step": "Times {gamma:g} every {step_size} epochs: large steps first, then the weights settle.",
     "cosine": "Falls along half a cosine to {min_lr:g}: many large steps, then ever smaller ones.",
-    "warm_restarts": "Falls along half a cosine to {min_lr:g} in {restart_period} epochs and "
-    "starts again from the top, each wave {restart_factor} times as long: a jump may lead to a "
-    "better place.",
+    "warm_restarts": "Half a cosine down to {min_lr:g} in {restart_period} epochs, then again from "
+    "the top, each wave {restart_factor} times as long: a jump may lead to a better place.",
     "plateau": "Times {gamma:g} once more than {plateau_patience} epochs brought no lower "
     "validation loss, but not below {min_lr:g}: it cannot be drawn beforehand.",
     "one_cycle": "Rises over the first {warmup_fraction:.0%} of the steps, while gradients are "
@@ -42,6 +36,7 @@ SCHEDULES = {
     "line to zero: the weights settle exactly when the training ends.",
 }
 _Share = Annotated[float, Field(ge=0, le=1)]
+_Rate = Annotated[float, Field(gt=0, le=1000)]
 
 
 def _says(default: Any, meaning: str, **limits: Any) -> Any:
@@ -52,11 +47,11 @@ def _says(default: Any, meaning: str, **limits: Any) -> Any:
 class Settings(BaseModel):
     """The resolved settings of one run; immutable, so that every step sees the same ones.
 
-    Raises pydantic.ValidationError for a value of the wrong type or range, an unknown setting, and
-    values that do not go together.
+    Raises pydantic.ValidationError for what is unknown, of the wrong type or range, or does not go
+    together.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     experiment: str
     title: str = ""
@@ -70,10 +65,7 @@ class Settings(BaseModel):
     test_size: int | None = _says(None, "Test images; None: all.", ge=10)
     folds: int | None = _says(None, "k of k-fold cross-validation, for val_fraction.", ge=2)
     fold: int = _says(0, "Which of the folds is held out, counted from 0.", ge=0)
-    val_fraction: float = _says(
-        0.1, "Share of the training images that is held out, to choose the best epoch.",
-        gt=0, lt=1, validate_default=True,
-    )  # fmt: skip
+    val_fraction: float = _says(0.1, "Share held out, to choose the best epoch.", gt=0, lt=1)
     image_size: int = _says(32, "Pixels a side, for data: folder.", ge=16, le=256)
 
     # Model and seed
@@ -82,9 +74,8 @@ class Settings(BaseModel):
     widths: tuple[int, int, int] = _says((64, 256, 256), "Channels of speednet's groups.")
     whitening_stride: Literal[1, 2] = _says(1, "Stride of speednet's first layer.")
     batch_norm_momentum: float | None = _says(
-        None, "Share of the newest batch in BatchNorm's statistics: large for short trainings, in "
-        "which an average over many steps would lag behind the weights; None: the model's own.",
-        gt=0, le=1,
+        None, "Share of the newest batch in BatchNorm's statistics: large for short trainings, "
+        "where an average would lag behind; None: the model's own.", gt=0, le=1,
     )  # fmt: skip
     seed: int = _says(
         42, "Fixes the initial weights, the split, the order of the images, augmentation and "
@@ -93,18 +84,16 @@ class Settings(BaseModel):
 
     # Recipe
     optimizer: Literal[*OPTIMIZERS] = _says("adam", "How a gradient becomes a step.")
-    lr: float = _says(
+    lr: _Rate = _says(
         1e-3, "The largest learning rate, which sizes the steps: for Adam 0.001 is usual, for SGD "
-        "on images 0.01 to 0.1; SpeedNet divides its logits and needs hundreds.", gt=0, le=1000,
+        "on images 0.01 to 0.1; SpeedNet divides its logits and needs hundreds.",
     )  # fmt: skip
-    bias_lr: float | None = _says(
-        None, "Learning rate of biases and norms, which are few and have far to go; None: lr.",
-        gt=0, le=1000,
-    )  # fmt: skip
+    bias_lr: _Rate | None = _says(
+        None, "Learning rate of biases and norms, which are few and have far to go; None: lr."
+    )
     muon_lr: float | None = _says(
-        None, "Convolution filters are moved by Muon, at this rate: it makes all directions of an "
-        "update equally long, so that rare patterns are learned as fast as common ones.",
-        gt=0, le=10,
+        None, "Convolution filters are moved by Muon, at this rate, with updates equally long in "
+        "all directions: rare patterns are learned as fast as common ones.", gt=0, le=10,
     )  # fmt: skip
     momentum: float = _says(0.9, "Of SGD; of Adam the first beta.", ge=0, lt=1)
     beta2: float = _says(0.999, "Share of the past in Adam's size of a gradient.", gt=0, lt=1)
@@ -120,9 +109,8 @@ class Settings(BaseModel):
     min_lr: float = _says(0.0, "Lowest of `cosine`, `warm_restarts` and `plateau`.", ge=0)
     warmup_fraction: float = _says(0.3, "Of the steps of `one_cycle` and `linear`.", ge=0, lt=1)
     warmup_epochs: float = _says(
-        0.0, "Epochs in which the rate rises in a straight line before the schedule begins, while "
-        "gradients are large and erratic.", ge=0,
-    )  # fmt: skip
+        0.0, "Epochs of a straight rise before the schedule, while gradients are erratic.", ge=0
+    )
     batch_size: int = _says(
         128, "Images a step. A larger batch keeps the hardware busier and its gradient is less "
         "noisy, but an epoch has fewer steps.", ge=1,
@@ -137,9 +125,8 @@ class Settings(BaseModel):
         "where the model learns its images by heart, accuracy.", ge=1,
     )  # fmt: skip
     clip_norm: float | None = _says(
-        None, "A longer gradient, over all weights, is shortened to this length: one odd batch "
-        "cannot throw the weights far off.", gt=0,
-    )  # fmt: skip
+        None, "A longer gradient is cut to this length: no batch throws the weights far off.", gt=0
+    )
     ema_decay: float | None = _says(
         None, "What is judged and kept is a running average of the weights, of which each step "
         "keeps this share: the noise of single steps cancels.", gt=0, lt=1,
@@ -165,9 +152,8 @@ class Settings(BaseModel):
         "target is the share of each. With cutmix too, chance decides for each batch.", ge=0,
     )  # fmt: skip
     cutmix: float = _says(
-        0.0, "Alpha of the Beta distribution of a rectangle that is put into another image; the "
-        "target is the share of each.", ge=0,
-    )  # fmt: skip
+        0.0, "As mixup, with a rectangle of one image that is put into the other.", ge=0
+    )
 
     # Evaluation
     tta: Literal["none", "flip", "flip_shift"] = _says(
@@ -188,10 +174,10 @@ class Settings(BaseModel):
 
     def explain(self, name: str) -> str:
         """What the value of setting ``name`` does, with the settings that belong to it."""
-        choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}.get(name)
-        if choices is None:
-            return type(self).model_fields[name].description or ""
-        return choices[getattr(self, name)].format_map(dict(self))
+        choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+        if name in choices:
+            return choices[name][getattr(self, name)].format_map(dict(self))
+        return type(self).model_fields[name].description or ""
 
     @field_validator("val_fraction")
     @classmethod
@@ -200,9 +186,8 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":
-        for wrong, sentence in _conflicts(self):
-            if wrong:
-                raise ValueError(sentence)
+        if broken := [sentence for wrong, sentence in _conflicts(self) if wrong]:
+            raise ValueError(broken[0])
         return self
 
 

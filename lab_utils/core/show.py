@@ -1,7 +1,7 @@
 """What a notebook shows besides figures: tables and notices, plain in a terminal, HTML in Lab."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from functools import partial
 import html
 import os
 from typing import Any
@@ -18,17 +18,16 @@ def is_live() -> bool:
 
 
 def _mapping(row: Any) -> Mapping[str, Any]:
-    if is_dataclass(row):
-        return {field.name: getattr(row, field.name) for field in fields(row)}
-    return row._asdict() if isinstance(row, tuple) else row
+    if isinstance(row, Mapping):
+        return row
+    return row._asdict() if isinstance(row, tuple) else vars(row)
 
 
 class Table:
     """Shows ``rows`` of the same kind, as the last expression of a cell.
 
-    Rows are dictionaries, named tuples or dataclasses; their keys or fields head the columns, and
-    columns of numbers are aligned right. ``formats`` gives a column's format, such
-    as ``",.1f"``; None is shown as a dash.
+    Rows are dictionaries, named tuples or dataclasses; their keys or fields head the columns.
+    ``formats`` gives a column's format, such as ``",.1f"``; None is shown as a dash.
     """
 
     def __init__(self, rows: Sequence[Any], **formats: str) -> None:
@@ -40,15 +39,13 @@ class Table:
         ]
         numeric = [all(isinstance(row[h], int | float | None) for row in rows) for h in heads]
         align = ["right" if number else "left" for number in numeric]
-        self._table = {
-            "tabular_data": cells, "headers": heads, "colalign": align, "disable_numparse": True,
-        }  # fmt: skip
+        self._tabulate = partial(tabulate, cells, heads, colalign=align, disable_numparse=True)
 
     def __repr__(self) -> str:
-        return tabulate(**self._table)
+        return self._tabulate()
 
     def _repr_html_(self) -> str:
-        return tabulate(**self._table, tablefmt="html")
+        return self._tabulate(tablefmt="html")
 
 
 class Notice:

@@ -15,15 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from lab_utils.core.params import project_root
+from lab_utils.core.process import PACKAGES
 from lab_utils.setup.hardware import Machine
 
 # Float32 gives about 1e-6; tensor cores that round to TF32 about 1e-3; a wrong result, near 1.
 GRADIENT_TOLERANCE = 0.02
 _GB = 1e9
-_PACKAGES = (
-    "torch", "torchvision", "numpy", "matplotlib", "seaborn", "scikit-learn", "jupyterlab", "nbval",
-    "papermill",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def describe() -> Computer:
         disk_free_gb=shutil.disk_usage(project_root()).free / _GB,
         gpu=gpu,
         gpu_memory_gb=gpu_gb,
-        software={name: version(name) for name in _PACKAGES},
+        software={name: version(name) for name in PACKAGES},
     )
 
 
