@@ -99,29 +99,27 @@ def to_rgb(image: Picture) -> Image.Image:
         except FileNotFoundError:
             raise LabError(f"There is no file {image}; check the path.") from None
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise LabError(
-                f"{image} cannot be read as an image ({type(error).__name__}); give a PNG or JPEG."
-            ) from None
+            kind = type(error).__name__
+            raise LabError(f"{image} cannot be read as an image ({kind}); try a PNG.") from None
     if isinstance(image, Image.Image):
         if image.mode.startswith(("I", "F")):
             raise LabError(f"The image has mode {image.mode}; convert it to 8 bits per channel.")
         return ImageOps.exif_transpose(image).convert("RGB")
+    if isinstance(image, Tensor):
+        image = image.detach().cpu()
+        image = image.float() if image.is_floating_point() else image
+        image = image.movedim(0, -1).numpy() if image.ndim == 3 else image.numpy()
     return _from_array(image)
 
 
-def _from_array(image: np.ndarray | Tensor) -> Image.Image:
-    array = image
-    if isinstance(image, Tensor):
-        values = image.detach().cpu()
-        array = (values.float() if values.is_floating_point() else values).numpy()
-        array = np.moveaxis(array, 0, -1) if array.ndim == 3 else array
-    elif not isinstance(image, np.ndarray):
-        kind = type(image).__name__
+def _from_array(array: np.ndarray) -> Image.Image:
+    if not isinstance(array, np.ndarray):
+        kind = type(array).__name__
         raise LabError(f"{kind} is not an image; give a path, a PIL image, an array or a tensor.")
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))) or not array.size:
         raise LabError(
-            f"An image of shape {tuple(image.shape)} cannot be used; give (H, W) or, with 1, 3 or "
-            "4 channels, an array (H, W, C) or a tensor (C, H, W)."
+            f"An image of shape {array.shape}, channels last, cannot be used; give (H, W) or 1, 3 "
+            "or 4 channels, last in an array and first in a tensor."
         )
     if np.issubdtype(array.dtype, np.floating):
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):

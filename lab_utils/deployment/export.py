@@ -1,17 +1,18 @@
 """The trained model as files that other programs run, on the CPU in float32; how fast each is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 import os
 from pathlib import Path
 from statistics import median
-import time
+from typing import Any
 import warnings
 
 import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
+from torch.utils.benchmark import Timer
 
 from lab_utils.core.files import write_atomic
 from lab_utils.deployment.engine import PixelModel
@@ -55,13 +56,9 @@ def capture(model: PixelModel, example: Tensor) -> ExportedProgram:
 def onnx_bytes(program: ExportedProgram) -> bytes:
     """The graph in the Open Neural Network Exchange format: no PyTorch is needed to run it."""
     exported = torch.onnx.export(
-        program,
-        dynamo=True,
-        dynamic_shapes=({0: Dim("batch")},),
-        input_names=["pixels"],
-        output_names=["logits"],
-        verbose=False,
-    )
+        program, dynamo=True, dynamic_shapes=({0: Dim("batch")},), input_names=["pixels"],
+        output_names=["logits"], verbose=False,
+    )  # fmt: skip
     return exported.model_proto.SerializeToString()
 
 
@@ -138,20 +135,33 @@ def measure(
     The formats take turns ``rounds`` times, so that a busy moment of the machine hits all alike.
     """
     times = {export.name: {size: [] for size in batch_sizes} for export in exports}
+    threads = torch.get_num_threads()
     for size in batch_sizes:
         batch = pixels[torch.arange(size) % len(pixels)]
-        for export in exports:
-            export.run(batch)  # not timed: memory and threads warm up
-        for turn in range(1, rounds + 1):
-            for export in exports:
-                taken = times[export.name][size]
-                while sum(taken) < seconds * turn / rounds:
-                    start = time.perf_counter()
-                    export.run(batch)
-                    taken.append(time.perf_counter() - start)
+        for export in list(exports) * rounds:
+            call = {"run": export.run, "batch": batch}
+            timer = Timer("run(batch)", globals=call, num_threads=threads)
+            times[export.name][size] += timer.blocked_autorange(min_run_time=seconds / rounds).times
     return {name: {n: median(t) for n, t in sizes.items()} for name, sizes in times.items()}
 
 
 def best_throughput(formats: Sequence[Format]) -> tuple[float, int, str]:
     """The most images per second, with the batch size and the name of the format that had it."""
     return max((rate, size, row.name) for row in formats for size, rate in row.throughput.items())
+
+
+def what_we_found(record: Mapping[str, Any]) -> str:
+    """The results of notebook 06 as a Markdown list, from what it recorded."""
+    formats, images = record["formats"], record["images_compared"]
+    exact = sum(row.same_predictions == 1 for row in formats)
+    worst = max(row.max_logit_difference for row in formats)
+    quickest = min(formats, key=lambda row: row.latency_ms)
+    rate, size, busiest = best_throughput(formats)
+    megabytes = [row.bytes / 1e6 for row in formats]
+    return f"""\
+- {exact} of {len(formats)} exported files give the same prediction for all {images} images; the
+  largest difference of a logit is {worst:.2g}.
+- One image takes {quickest.latency_ms:.2f} ms with {quickest.name}, {formats[0].latency_ms:.2f} ms
+  with PyTorch.
+- Highest throughput: {rate:,.0f} images/s with {busiest} in batches of {size}.
+- The files are {min(megabytes):.2f} to {max(megabytes):.2f} MB."""

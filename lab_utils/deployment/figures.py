@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator
 import numpy as np
 
 from lab_utils.core import drawing
@@ -20,51 +20,43 @@ def latency(formats: Sequence[Format], threads: int) -> Drawing:
     bars = left.barh([row.name for row in formats], milliseconds, color=colors)
     left.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
     left.invert_yaxis()
-    left.set_xlim(0, 1.18 * max(milliseconds))
-    left.set_xlabel("one image, median (ms)")
+    left.set(xlim=(0, 1.18 * max(milliseconds)), xlabel="one image, median (ms)")
     left.grid(axis="y", visible=False)
     for row, color, marker in zip(formats, colors, "os^D", strict=False):
         sizes, rates = list(row.throughput), list(row.throughput.values())
-        right.plot(sizes, rates, marker=marker, markersize=4.5, color=color, label=row.name)
-    right.set_xscale("log", base=2)
-    right.set_xticks(sizes, [str(size) for size in sizes])
-    right.set_yscale("log")
+        right.loglog(sizes, rates, marker=marker, markersize=4.5, color=color, label=row.name)
+    right.set_xticks(sizes, map(str, sizes))
     right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     right.yaxis.set_major_formatter("{x:,.0f}")
-    for axis in (right.xaxis, right.yaxis):
-        axis.set_minor_locator(NullLocator())
-    right.set_xlabel("images per call")
-    right.set_ylabel("images per second")
-    legend = {"loc": "outside upper right", "ncols": len(formats), "fontsize": 8}
-    figure.legend(*right.get_legend_handles_labels(), **legend)
-
+    right.minorticks_off()
+    right.set(xlabel="images per call", ylabel="images per second")
+    figure.legend(loc="outside upper right", ncols=len(formats), fontsize=8)
     quickest = min(formats, key=lambda row: row.latency_ms)
     rate, size, busiest = best_throughput(formats)
-    caption = (
-        f"Median time for one image and images per second by batch size, on the CPU in float32 "
+    return Drawing(
+        "latency",
+        figure,
+        "Median time for one image and images per second by batch size, on the CPU in float32 "
         f"(threads: {threads}). {quickest.name} is the quickest with one image, "
         f"{quickest.latency_ms:.2f} ms; the highest throughput, {rate:,.0f} images/s, is that of "
-        f"{busiest} in batches of {size}."
-    )
-    alt = (
-        f"On the left, bars of the time for one image, one per format, from "
+        f"{busiest} in batches of {size}.",
+        "On the left, bars of the time for one image, one per format, from "
         f"{min(milliseconds):.2f} to {max(milliseconds):.2f} ms. On the right, lines of images per "
-        f"second over the batch size from {sizes[0]} to {sizes[-1]}, both axes logarithmic."
+        f"second over the batch size from {sizes[0]} to {sizes[-1]}, both axes logarithmic.",
     )
-    return Drawing("latency", figure, caption, alt)
 
 
 def variants(pictures: Mapping[str, np.ndarray], predictions: Sequence[Prediction]) -> Drawing:
     """One picture in several forms, (H, W, 3) uint8 by kind, and what each is taken for."""
     answered = list(zip(pictures, predictions, strict=True))
     titles = [f"{kind}\n{p.label[:14]} {p.confidence:.0%}" for kind, p in answered]
-    figure = image_grid(list(pictures.values()), titles, columns=len(pictures), size=1.3)
     label, sure = predictions[0].label, [p.confidence for p in predictions]
-    caption = (
+    answers = "; ".join(f"{kind}, {p.label} at {p.confidence:.0%}" for kind, p in answered)
+    return Drawing(
+        "variants",
+        image_grid(list(pictures.values()), titles, columns=len(pictures), size=1.3),
         f"The same picture in {len(pictures)} forms: {sum(p.label == label for p in predictions)} "
         f"of them are called {label}; their confidences differ by up to "
-        f"{100 * (max(sure) - min(sure)):.0f} points."
+        f"{100 * (max(sure) - min(sure)):.0f} points.",
+        f"A row of pictures, each with its answer: {answers}.",
     )
-    answers = "; ".join(f"{kind}, {p.label} at {p.confidence:.0%}" for kind, p in answered)
-    alt = f"A row of pictures, each with its answer: {answers}."
-    return Drawing("variants", figure, caption, alt)

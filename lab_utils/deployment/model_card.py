@@ -14,7 +14,8 @@ from lab_utils.training.checkpoints import Best
 def model_card(run: Run, dataset: Dataset, best: Best, formats: Sequence[Format]) -> str:
     """Markdown for whoever gets the exported files: what the model is, does and does not do.
 
-    The words are in ``model_card.md.jinja``; most numbers are those that notebook 05 wrote.
+    The words are in ``model_card.md.jinja``; most numbers are those that notebook 05 wrote, and
+    what damage and attacks do those of 09 where it has run.
     """
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -28,6 +29,7 @@ def model_card(run: Run, dataset: Dataset, best: Best, formats: Sequence[Format]
         dataset=dataset,
         best=best,
         metrics=run.read_json(METRICS),
+        insight=run.read_json("insight.json") if run.done("09_insight") else None,
         classes=sorted(evaluation["per_class"], key=lambda row: row["recall"]),
         pairs=evaluation["confused_pairs"],
         formats=formats,

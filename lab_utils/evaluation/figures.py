@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from torch import Tensor
 
@@ -35,21 +38,13 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Drawing:
     figure, ax = new_figure(5.2, 4.2)
     ax.set_facecolor("#eeeeee")  # of the diagonal
     sns.heatmap(
-        percent,
-        ax=ax,
-        mask=diagonal,
-        vmin=0,
-        vmax=max(1.0, percent[~diagonal].max()),
-        cmap="Blues",
-        annot=texts if written else None,
-        fmt="",
-        annot_kws={"fontsize": 7},
+        percent, ax=ax, mask=diagonal, vmin=0, vmax=max(1.0, percent[~diagonal].max()),
+        cmap="Blues", annot=texts if written else None, fmt="", annot_kws={"fontsize": 7},
         cbar=not written,  # a colour needs its scale where no number stands in it
-        cbar_kws={"shrink": 0.6, "label": "percent of the true class"},
-        square=True,
+        cbar_kws={"shrink": 0.6, "label": "percent of the true class"}, square=True,
         xticklabels=names,
         yticklabels=[name and f"{name} ({n:,})" for name, n in zip(names, support, strict=True)],
-    )
+    )  # fmt: skip
     for i in range(k if written else 0):
         ax.text(i + 0.5, i + 0.5, texts[i, i], ha="center", va="center", fontsize=7)
     ax.tick_params(axis="both", length=0, labelsize=7.5)
@@ -72,31 +67,28 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Drawing:
 @styled
 def per_class(rows: Sequence[ClassScores]) -> Drawing:
     """Each class's accuracy (its recall) with its interval, and its precision; best on top."""
-    rows = sorted(rows, key=lambda row: -row.recall)
-    recall, precision, low, high = (
-        np.array([100 * getattr(row, name) for row in rows])
-        for name in ("recall", "precision", "low", "high")
-    )
-    overall = np.average(recall, weights=[row.support for row in rows])
+    frame = pd.DataFrame(rows).sort_values("recall", ascending=False, kind="stable")
+    overall = np.average(frame.recall, weights=frame.support)
     places = np.arange(len(rows))
     figure, ax = new_figure(HALF[0], 0.9 + 0.2 * len(rows))
-    sns.barplot(x=recall, y=places, orient="h", color=BLUE, saturation=1, width=0.7, ax=ax)
-    ends = np.abs([low - recall, high - recall])
+    sns.barplot(x=frame.recall, y=places, orient="h", color=BLUE, saturation=1, width=0.7, ax=ax)
+    ends = frame[["low", "high"]].sub(frame.recall, axis=0).abs().T
     bar = {"fmt": "none", "ecolor": "black", "elinewidth": 1, "capsize": 2}
-    ax.errorbar(recall, places, xerr=ends, label="95% interval", **bar)
-    ax.plot(precision, places, "D", color=ORANGE, markersize=4.5, label="precision", zorder=3)
+    ax.errorbar(frame.recall, places, xerr=ends, label="95% interval", **bar)
+    ax.plot(frame.precision, places, "D", color=ORANGE, markersize=4.5, label="precision")
     ax.axvline(overall, color=GRAY, linestyle="--", linewidth=1.2, label="all classes")
-    ax.set_yticks(places, [short(row.name, 20) for row in rows])
-    ax.set(xlim=(0, 100), xlabel="accuracy on the images of the class (%)", ylabel="")
+    ax.set_yticks(places, [short(name, 20) for name in frame["name"]])
+    ax.set(xlim=(0, 1), xlabel="accuracy on the images of the class", ylabel="")
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(axis="y", visible=False)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=3)
-    best, worst = rows[0], rows[-1]
+    best, worst = frame.iloc[0], frame.iloc[-1]
     return Drawing(
         "per_class",
         figure,
         "Accuracy of each class on the test images with its 95% interval: from "
-        f"{worst.recall:.1%} ({worst.name}) to {best.recall:.1%} ({best.name}), "
-        f"{overall:.1f}% over all.",
+        f"{worst.recall:.1%} ({worst['name']}) to {best.recall:.1%} ({best['name']}), "
+        f"{overall:.1%} over all.",
         f"Horizontal bars of accuracy for {len(rows)} classes, best on top, each with an error bar "
         "for its interval and a diamond for its precision; a dashed line marks all classes.",
     )
@@ -143,8 +135,8 @@ def _answers(
         ax.text(0.5, 0.5, "There is no such image.", ha="center", va="center")
         return figure
     titles, colors = [], []
-    confidence, predicted = (found[which].tolist() for found in logits.softmax(1).max(1))
-    for p, c, t in zip(predicted, confidence, split.targets[which].tolist(), strict=True):
+    confidence, predicted = logits[which].softmax(1).max(1)
+    for p, c, t in zip(predicted, confidence, split.targets[which], strict=True):
         true = "correct" if p == t else f"✗ is {short(classes[t])}"
         titles.append(f"{short(classes[p])} {c:.0%}\n{true}")
         colors.append(BLUE if p == t else RED)
@@ -154,23 +146,11 @@ def _answers(
 
 @styled
 def calibration(bins: Sequence[Bin]) -> Drawing:
-    """Accuracy and mean confidence per bin, above the images per bin."""
-    filled = [b for b in bins if b.count]
-    count, left, accuracy, confidence = (
-        np.array([getattr(b, name) for b in filled])
-        for name in ("count", "lower", "accuracy", "confidence")
-    )
-    width, few = 1 / len(bins), count < FEW
+    """Accuracy over confidence, above the images per bin; bins of ``FEW`` images or more."""
     figure, (above, below) = new_figure(*HALF, 2, 1, sharex=True, height_ratios=(3, 1))
-    bar = {"width": 0.92 * width, "align": "edge"}
-    above.bar(left[~few], accuracy[~few], color=BLUE, label="accuracy", **bar)
-    above.hlines(confidence, left, left + 0.92 * width, color=RED, label="mean confidence")
-    pale = {"alpha": 0.25, "label": f"accuracy, fewer than {FEW} images"}
-    above.bar(left[few], accuracy[few], color=BLUE, **pale, **bar)
-    above.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2, label="perfect")
-    below.bar(left, count, color=GRAY, **bar)
-    figure.legend(loc="outside upper center", ncols=2)
-    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    _reliability(above, {"accuracy": bins})
+    edges = [*(b.lower for b in bins), bins[-1].upper]
+    below.stairs([b.count for b in bins], edges, fill=True, color=GRAY)
     below.yaxis.set_major_formatter("{x:,.0f}")
     below.set(ylabel="images", xlabel=_CONFIDENCE)
     return Drawing(
@@ -178,8 +158,8 @@ def calibration(bins: Sequence[Bin]) -> Drawing:
         figure,
         "Reliability of the probabilities on the test images. The expected calibration error is "
         f"{calibration_error(bins):.3f}; {sureness(bins)}.",
-        f"Above, bars of accuracy over confidence in {len(bins)} bins, each with a line at its "
-        "mean confidence; below, the number of images in each bin.",
+        f"Above, a curve of accuracy over confidence, a point for each of {len(bins)} bins with "
+        f"{FEW} images or more, and the diagonal; below, the number of images in each bin.",
     )
 
 
@@ -187,21 +167,10 @@ def calibration(bins: Sequence[Bin]) -> Drawing:
 def temperature(
     before: Sequence[Bin], after: Sequence[Bin], temperature: float, fitted_on: int
 ) -> Drawing:
-    """Accuracy over confidence before and after scaling by a temperature; bins of ``FEW`` or more.
-
-    ``fitted_on`` is the number of validation images.
-    """
+    """``calibration`` before and after scaling; ``fitted_on`` is the number of images."""
     figure, ax = new_figure(*HALF)
-    ax.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2, label="perfect")
-    for bins, color, marker, name in (
-        (before, BLUE, "o", "as trained"),
-        (after, ORANGE, "s", "after scaling"),
-    ):
-        chosen = [b for b in bins if b.count >= FEW]
-        points = [b.confidence for b in chosen], [b.accuracy for b in chosen]
-        ax.plot(*points, marker=marker, color=color, markersize=4.5, label=name)
-    ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", xlabel=_CONFIDENCE)
-    ax.legend(loc="upper left")
+    _reliability(ax, {"as trained": before, "after scaling": after})
+    ax.set_xlabel(_CONFIDENCE)
     return Drawing(
         "temperature",
         figure,
@@ -212,3 +181,12 @@ def temperature(
         "Line plot of accuracy over confidence: a curve for the probabilities as trained, one for "
         "those after temperature scaling, and the diagonal of perfect calibration.",
     )
+
+
+def _reliability(ax: Axes, curves: dict[str, Sequence[Bin]]) -> None:
+    ax.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2, label="perfect")
+    for (name, bins), look in zip(curves.items(), ("o-", "s-"), strict=False):
+        points = np.array([(b.confidence, b.accuracy) for b in bins if b.count >= FEW])
+        ax.plot(*points.reshape(-1, 2).T, look, markersize=4.5, label=name)
+    ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    ax.legend(loc="upper left")

@@ -11,9 +11,8 @@ from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 from lab_utils.data.dataset import Dataset, Split
 from lab_utils.deployment.engine import Prediction
-from lab_utils.deployment.export import Format
+from lab_utils.deployment.export import Format, what_we_found
 from lab_utils.deployment.figures import latency, variants
-from lab_utils.deployment.findings import what_we_found
 from lab_utils.deployment.model_card import model_card
 from lab_utils.training.checkpoints import Best
 
@@ -23,6 +22,8 @@ METRICS = {
     "device": "cpu", "precision": "float32", "test_images": 60, "test_accuracy": 0.6123,
     "test_accuracy_low": 0.4871, "test_accuracy_high": 0.7242, "test_loss": 1.0987,
     "macro_f1": 0.5994, "ece": 0.0712, "tta": "none", "test_accuracy_one_view": 0.6012,
+}  # fmt: skip
+INSIGHT = {
     "insight_images": 50, "insight_accuracy": 0.6, "corruption_accuracy": 0.432,
     "pgd_accuracy": 0.087,
 }  # fmt: skip
@@ -42,14 +43,18 @@ FORMATS = [
 
 @pytest.fixture
 def card(runs):
-    """Writes the card of a run with these ``metrics`` and this ``evaluation``."""
+    """Writes the card of a run with these ``metrics``, this ``evaluation`` and its insight."""
 
-    def write(settings=None, **changes):
+    def write(settings=None, insight=None, **changes):
         run = Run.create(settings or Settings(experiment="smoke"), "card")
         run.begin("04_training")
+        if insight:
+            run.begin("09_insight")
+            run.record(**insight)
+            run.finish()
         evaluation = EVALUATION | {k: v for k, v in changes.items() if k in EVALUATION}
         metrics = METRICS | {k: v for k, v in changes.items() if k not in EVALUATION}
-        write_json(run.file("metrics.json"), {k: v for k, v in metrics.items() if v != "missing"})
+        write_json(run.file("metrics.json"), metrics)
         write_json(run.file("evaluation.json"), evaluation)
         split = Split(torch.zeros(60, 3, 32, 32, dtype=torch.uint8), torch.arange(60) % 4)
         dataset = Dataset("folder", "Animals", "our camera", "CC0", CLASSES, split, split, "f00d")
@@ -75,14 +80,14 @@ def test_the_model_card_holds_the_numbers(card):
 
 
 def test_the_model_card_tells_what_damage_and_attacks_do(card):
-    text = card()
+    text = card(insight=INSIGHT)
     assert "Of 50 test images it gets 60.0% right as they are and 43.2%\n  with noise" in text
     assert "8.7% of them are still right where an attacker" in text
     assert "used once" not in text and "scale or background were not tested" not in text
 
 
 def test_a_model_card_without_these_measurements_leaves_them_out(card):
-    text = card(corruption_accuracy="missing", pgd_accuracy=None, confused_pairs=[])
+    text = card(confused_pairs=[])
     assert "noise, blur" not in text and "attacker" not in text
     assert "No test image was misclassified." in text
 
@@ -117,7 +122,7 @@ def test_what_we_found_is_drawn_from_the_record():
     found = what_we_found({"formats": FORMATS, "images_compared": 512})
     for words in (
         "- 1 of 2 exported files give the same prediction for all 512 images",
-        "largest difference of a logit is 3e-06", "1.23 ms with ONNX, 2.50 ms with PyTorch",
+        "largest difference of a logit is 3e-06", "1.23 ms with ONNX, 2.50 ms\n  with PyTorch",
         "900 images/s with state dict in batches of 8", "2.48 to 2.49 MB",
     ):  # fmt: skip
         assert words in found

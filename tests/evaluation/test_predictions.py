@@ -9,7 +9,7 @@ from lab_utils import LabError
 from lab_utils.core.files import write_json
 from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
-from lab_utils.evaluation import calibration
+from lab_utils.evaluation import predictions
 from lab_utils.evaluation.metrics import calibration_error, reliability
 from lab_utils.evaluation.predictions import Predictions, load_predictions, save_predictions
 
@@ -25,7 +25,7 @@ def overconfident():
 
 def test_the_temperature_undoes_a_stretching_of_the_logits(overconfident):
     logits, targets = overconfident
-    found = calibration.fit_temperature(logits, targets)
+    found = predictions.fit_temperature(logits, targets)
     assert found == pytest.approx(3, rel=0.1)
     before, after = (calibration_error(reliability(x, targets)) for x in (logits, logits / found))
     assert after < before / 3
@@ -35,7 +35,7 @@ def test_the_temperature_undoes_a_stretching_of_the_logits(overconfident):
 @pytest.mark.parametrize("scale", [0.01, 1 / 3, 1.0, 50.0])
 def test_a_temperature_never_raises_the_loss_it_was_fitted_on(overconfident, scale):
     logits, targets = scale * overconfident[0].double(), overconfident[1]
-    found = calibration.fit_temperature(logits, targets)
+    found = predictions.fit_temperature(logits, targets)
     loss = nn.functional.cross_entropy
     assert found > 0
     assert loss(logits / found, targets) <= loss(logits, targets)
@@ -43,12 +43,12 @@ def test_a_temperature_never_raises_the_loss_it_was_fitted_on(overconfident, sca
 
 def test_images_without_a_mistake_give_a_finite_temperature():
     logits = 5 * torch.eye(3)
-    assert 0.05 <= calibration.fit_temperature(logits, torch.arange(3)) <= 1
+    assert 0.05 <= predictions.fit_temperature(logits, torch.arange(3)) <= 1
 
 
 def test_an_ensemble_is_the_mean_of_the_probabilities():
     members = [torch.tensor([[0.9, 0.1]]).log(), torch.tensor([[0.2, 0.8]]).log() + 7]
-    together = np.exp(calibration.mean_probabilities(members))
+    together = np.exp(predictions.mean_probabilities(members))
     assert together.tolist() == [pytest.approx([0.55, 0.45])]
 
 
@@ -73,7 +73,7 @@ def test_an_ensemble_takes_other_seeds_on_the_same_test_images_alone(runs):
     broken = finished(runs, "broken", logits, targets, seed=5)
     broken.file("predictions.npz").write_bytes(b"no archive")
     (runs / "notes.txt").write_text("not a run")
-    found = calibration.sibling_logits(run, targets)
+    found = predictions.sibling_logits(run, targets)
     assert list(found) == [1]
     assert np.array_equal(found[1], logits + 1)
 
@@ -81,7 +81,7 @@ def test_an_ensemble_takes_other_seeds_on_the_same_test_images_alone(runs):
 def test_a_run_elsewhere_has_no_siblings(runs, tmp_path):
     run = finished(runs, "a", torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64))
     elsewhere = Run(tmp_path / "elsewhere", run.settings)
-    assert calibration.sibling_logits(elsewhere, torch.zeros(1)) == {}
+    assert predictions.sibling_logits(elsewhere, torch.zeros(1)) == {}
 
 
 def test_the_predictions_come_back_as_they_were_saved(tmp_path):
