@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 import os
 from pathlib import Path
 from statistics import median
+from timeit import timeit
 from typing import Any
 import warnings
 
 import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
-from torch.utils.benchmark import Timer
 
 from lab_utils.core.files import write_atomic
 from lab_utils.deployment.engine import PixelModel
@@ -135,13 +136,14 @@ def measure(
     The formats take turns ``rounds`` times, so that a busy moment of the machine hits all alike.
     """
     times = {export.name: {size: [] for size in batch_sizes} for export in exports}
-    threads = torch.get_num_threads()
     for size in batch_sizes:
         batch = pixels[torch.arange(size) % len(pixels)]
         for export in list(exports) * rounds:
-            call = {"run": export.run, "batch": batch}
-            timer = Timer("run(batch)", globals=call, num_threads=threads)
-            times[export.name][size] += timer.blocked_autorange(min_run_time=seconds / rounds).times
+            call, taken = partial(export.run, batch), []
+            call()  # not timed: memory and threads warm up
+            while sum(taken) < seconds / rounds:
+                taken.append(timeit(call, number=1))
+            times[export.name][size] += taken
     return {name: {n: median(t) for n, t in sizes.items()} for name, sizes in times.items()}
 
 

@@ -29,17 +29,16 @@ def feature_maps(
             grid.show((row, index), channel, "" if row else f"channel {index}", cmap="gray")
     positive = ", ".join(f"{(channels > 0).mean():.0%}" for channels in maps.values())
     zeros = "; the ReLU has set the others to zero" if kind == "ReLU" else ""
-    caption = (
+    return Drawing(
+        "feature_maps",
+        grid.figure,
         f"One validation image ({subject}) and the first 8 channels after each of {len(maps)} "
         f"{kind} layers of the {state} network. Each map has its own scale, from its smallest "
         f"value (black) to its largest (white). From the first to the last, {positive} of the "
-        f"values are above zero{zeros}."
-    )
-    alt = (
+        f"values are above zero{zeros}.",
         f"A grid of {len(maps)} rows, one per layer: on the left the image at the resolution of "
-        "the layer, then up to 8 grey maps. The maps grow coarser from the first row to the last."
+        "the layer, then up to 8 grey maps. The maps grow coarser from the first row to the last.",
     )
-    return Drawing("feature_maps", grid.figure, caption, alt)
 
 
 @styled
@@ -48,16 +47,13 @@ def overfit(losses: Sequence[float], guessing: float, images: int) -> Drawing:
     figure, ax = new_figure(6.4, 2.0)
     ax.plot(range(len(losses)), losses, "o-", color=BLUE, markersize=3)
     guessing_line(ax, guessing, "guessing")
-    ax.set_yscale("log")
+    ax.set(yscale="log", xlabel="steps taken on the same batch", ylabel="cross-entropy (nats)")
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.set_xlabel("steps taken on the same batch")
-    ax.set_ylabel("cross-entropy (nats)")
-    caption = (
+    return Drawing(
+        "overfit",
+        figure,
         f"Loss of one batch of {images} images, trained on {len(losses)} times: from "
-        f"{losses[0]:.2f} to {losses[-1]:.3f}. Guessing costs {guessing:.2f}."
-    )
-    alt = (
+        f"{losses[0]:.2f} to {losses[-1]:.3f}. Guessing costs {guessing:.2f}.",
         f"Line plot: cross-entropy on a logarithmic axis over {len(losses)} steps on one batch. It "
-        f"falls from {losses[0]:.2f}, near a dotted line that marks guessing, to {losses[-1]:.3f}."
+        f"falls from {losses[0]:.2f}, near a dotted line that marks guessing, to {losses[-1]:.3f}.",
     )
-    return Drawing("overfit", figure, caption, alt)

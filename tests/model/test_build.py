@@ -78,7 +78,7 @@ class Trap:
 @pytest.mark.parametrize("content", [{"conv1.weight": torch.zeros(64, 3, 7, 7)}, Trap()])
 def test_imagenet_weights_that_are_none_are_refused(cache, content):
     torch.save(content, cache)
-    with pytest.raises(LabError, match="damaged or holds another network"):
+    with pytest.raises(LabError, match="damaged or of another network"):
         new_model(PRETRAINED, tiny())
 
 

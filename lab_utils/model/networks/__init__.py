@@ -27,14 +27,11 @@ def build(name: str, num_classes: int = 10, image_size: int = 32, **options: obj
         if image_size % 8:
             near = image_size - image_size % 8
             raise LabError(
-                f"simplecnn halves the image three times and cannot take image_size={image_size}; "
-                f"choose a multiple of 8, such as {near} or {near + 8}."
+                f"simplecnn cannot take image_size={image_size}: choose a multiple of 8, such as "
+                f"{near} or {near + 8}."
             )
         options["image_size"] = image_size
-    return _class_of(name)(num_classes=num_classes, **options)
-
-
-def _class_of(name: str) -> type[nn.Module]:
-    """The class in ``<name>.py`` whose name is the same but for capitals and underscores."""
+    # The class of <name>.py has the same name but for capitals and underscores.
     found = vars(import_module(f"{__name__}.{name}")).items()
-    return next(value for key, value in found if key.lower() == name.replace("_", ""))
+    network = next(value for key, value in found if key.lower() == name.replace("_", ""))
+    return network(num_classes=num_classes, **options)

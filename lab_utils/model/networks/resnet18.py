@@ -51,6 +51,5 @@ def load_imagenet(model: ResNet18) -> None:
             "or set pretrained=false to train from scratch."
         ) from None
     except Exception as error:  # zip, pickle and torch raise many kinds for a damaged file
-        raise LabError(
-            f"{path} is damaged or holds another network ({type(error).__name__}); delete it."
-        ) from error
+        kind = type(error).__name__
+        raise LabError(f"{path} is damaged or of another network ({kind}); delete it.") from error

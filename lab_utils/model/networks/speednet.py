@@ -29,10 +29,9 @@ class SpeedNet(nn.Module):
         whitening_stride: int = 1,
     ) -> None:
         super().__init__()
-        for width in widths:
-            if width < 8 or width % 8:
-                # The channel blocks of vector units and tensor cores are multiples of 8.
-                raise LabError(f"speednet needs widths that are multiples of 8, not {width}.")
+        # The channel blocks of vector units and tensor cores are multiples of 8.
+        if wrong := [width for width in widths if width < 8 or width % 8]:
+            raise LabError(f"speednet needs widths that are multiples of 8, not {wrong[0]}.")
         channels = [24, *widths]  # one filter of either sign for each of a 2x2 patch's 12 numbers
         self.whiten = nn.Conv2d(3, 24, 2, stride=whitening_stride, bias=False)
         self.whiten.requires_grad_(False)
