@@ -20,8 +20,6 @@ def distort(images: Tensor, rotation: float, jitter: Jitter, generator: torch.Ge
     far each colour factor strays from 1, and the hue from 0 (``ColorJitter``). The four colour
     operations come in random order, a new one for each batch. What is zero is left out.
     """
-    if not rotation and not any(jitter):
-        return images
 
     def draw(middle: float, reach: float) -> Tensor:
         """(B,) values, uniform within ``reach`` of ``middle``, on the device of the images."""
@@ -31,10 +29,10 @@ def distort(images: Tensor, rotation: float, jitter: Jitter, generator: torch.Ge
     inputs = images / 255
     if rotation:
         inputs = rotate(inputs, draw(0, rotation))
-    if any(jitter):
-        for kind in torch.randperm(4, generator=generator).tolist():
-            if jitter[kind]:
-                inputs = ADJUSTMENTS[kind](inputs, draw(0 if kind == 3 else 1, jitter[kind]))
+    order = torch.randperm(4, generator=generator).tolist() if any(jitter) else []
+    for kind in (kind for kind in order if jitter[kind]):
+        middle = 0 if ADJUSTMENTS[kind] is shift_hue else 1
+        inputs = ADJUSTMENTS[kind](inputs, draw(middle, jitter[kind]))
     return (inputs * 255).round_().to(torch.uint8)
 
 
@@ -99,8 +97,8 @@ ADJUSTMENTS = (adjust_brightness, adjust_contrast, adjust_saturation, shift_hue)
 
 def mixing(
     mixup: float, cutmix: float, classes: int
-) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
-    """A function that mixes the images of a batch in pairs; None where both alphas are zero.
+) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """A function that mixes the images of a batch in pairs; one alpha or both are above zero.
 
     It takes inputs (B, C, H, W) and targets (B,) int64, and gives inputs and targets (B, classes)
     float: the shares of the two images, which sum to one. MixUp (arXiv:1710.09412) adds the images
@@ -108,13 +106,8 @@ def mixing(
     decides for each batch. One share for the whole batch, from Beta(alpha, alpha); drawn from
     torch's global generator, as dropout is.
     """
-    if not mixup and not cutmix:
-        return None
-    from torchvision.transforms import v2  # slow to load, and rarely needed
+    from torchvision.transforms import v2  # slow to load
 
-    ways = [
-        kind(alpha=alpha, num_classes=classes)
-        for kind, alpha in ((v2.MixUp, mixup), (v2.CutMix, cutmix))
-        if alpha
-    ]
+    kinds = ((v2.MixUp, mixup), (v2.CutMix, cutmix))
+    ways = [kind(alpha=alpha, num_classes=classes) for kind, alpha in kinds if alpha]
     return v2.RandomChoice(ways) if len(ways) > 1 else ways[0]

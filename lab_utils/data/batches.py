@@ -1,9 +1,9 @@
 """Whole batches as tensor operations: shuffle, augment, normalise; no worker, no image objects.
 
 All decoded images stay in memory on the training device, bordered for the random crop, and a second
-time mirrored for the random flip. What is left to do for a batch is to copy each image's part: a
-whole row of pixels at a time, and together for all images with the same offset. Each operation
-draws from the same distribution as torchvision's transform of that name.
+time mirrored for the random flip. A batch is copied from them, a whole row of pixels at a time, and
+together for all images with the same offset. Each operation draws from the same distribution as
+torchvision's transform of that name.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,6 @@ from torch.nn.functional import pad
 
 from lab_utils import LabError
 from lab_utils.core.settings import Settings
-from lab_utils.data.augment import Jitter, distort, mixing
 from lab_utils.data.dataset import Dataset, Normalization, Split
 
 
@@ -23,9 +22,8 @@ from lab_utils.data.dataset import Dataset, Normalization, Split
 class Augmentation:
     """What happens at random to the training images; the settings of these names say what.
 
-    Cutout blanks the normalised image (DeVries and Taylor, arXiv:1708.04552). ``alternate_flip``
-    shows both sides of each image in any two epochs (Jordan, arXiv:2404.00498). Mixed targets have
-    a share for each of ``classes``.
+    Cutout is DeVries and Taylor's (arXiv:1708.04552), ``alternate_flip`` Jordan's
+    (arXiv:2404.00498). Mixed targets have a share for each of ``classes``.
     """
 
     flip: bool = False
@@ -34,7 +32,7 @@ class Augmentation:
     alternate_flip: bool = False
     crop_fill: str = "zero"
     rotation: float = 0.0
-    color_jitter: Jitter = (0.0, 0.0, 0.0, 0.0)
+    color_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     mixup: float = 0.0
     cutmix: float = 0.0
     classes: int = 10
@@ -101,10 +99,10 @@ class Batches:
 
     Yields ``inputs`` (B, 3, H, W) float32, channels last in memory, and ``targets`` (B,) int64, or
     (B, classes) float32 shares where images are mixed. The last batch holds what is left over.
-    Without ``generator`` the images come in order, unchanged: that is how validation and test
-    images are read. ``generator`` is a CPU generator, so that the order does not depend on the
-    device; its state and ``epoch``, the number of epochs begun so far, are all the state there is,
-    but for MixUp and CutMix, which draw from torch's global generator as dropout does.
+    Without ``generator`` the images come in order, unchanged, as an evaluation reads them.
+    ``generator`` is a CPU generator, so that the order does not depend on the device; its state and
+    ``epoch``, the number of epochs begun so far, are all the state there is, but for MixUp and
+    CutMix, which draw from torch's global generator as dropout does.
 
     Raises LabError where ``batch_size`` is larger than the split of a training.
     """
@@ -119,28 +117,28 @@ class Batches:
         generator: torch.Generator | None = None,
     ) -> None:
         if generator is not None and batch_size > len(split):
-            raise LabError(
-                f"batch_size={batch_size} is larger than the {len(split):,} training images; "
-                f"use at most {len(split)}."
-            )
+            limit = f"the {len(split):,} training images; use at most {len(split)}"
+            raise LabError(f"batch_size={batch_size} is larger than {limit}.")
         self.targets = split.targets.to(device)
         self.batch_size, self.normalization, self.generator = batch_size, normalization, generator
-        # Images that come in order are those of an evaluation, and stay as they are.
-        recipe = augmentation if augmentation and generator else Augmentation()
-        self.augmentation = recipe
+        self.augmentation = recipe = augmentation if augmentation and generator else Augmentation()
         self.epoch = 0
-        self._images = self._prepared(split.images, device)
-        self._mix = mixing(recipe.mixup, recipe.cutmix, recipe.classes)
+        self._images = self._prepared(split.images)
+        self._mix = None
+        if recipe.mixup or recipe.cutmix:
+            from lab_utils.data.augment import mixing  # here and below: only where it is on
+
+            self._mix = mixing(recipe.mixup, recipe.cutmix, recipe.classes)
         if recipe.alternate_flip:
             self._first_flips = self._random(2, len(split))
 
-    def _prepared(self, images: Tensor, device: torch.device | str) -> Tensor:
+    def _prepared(self, images: Tensor) -> Tensor:
         """All ``images`` with their border, then, where they are flipped, all mirrored."""
-        recipe, sides = self.augmentation, 1 + self.augmentation.flip
-        few = 4096  # so many at a time: a second copy of all would be the largest use of memory
+        recipe = self.augmentation
         height, width = (size + 2 * recipe.crop_padding for size in images.shape[-2:])
-        shape = sides, len(images), height, width, images.shape[1]
-        prepared = torch.empty(shape, dtype=images.dtype, device=device)
+        shape = 1 + recipe.flip, len(images), height, width, images.shape[1]
+        prepared = torch.empty(shape, dtype=images.dtype, device=self.targets.device)
+        few = 4096  # so many at a time: a second copy of all would be the largest use of memory
         for place, part in zip(prepared.split(few, 1), images.split(few), strict=True):
             place[0] = border(part, recipe.crop_padding, recipe.crop_fill)
             if recipe.flip:
@@ -151,19 +149,16 @@ class Batches:
         return -(-len(self.targets) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        count = len(self.targets)
-        if self.generator is None:
-            order = torch.arange(count)
-        else:
-            order = torch.randperm(count, generator=self.generator)
+        order = torch.arange(len(self.targets))
+        if self.generator is not None:
+            order = torch.randperm(len(order), generator=self.generator)
             self.epoch += 1
         # Some batches at once: the more images, the more share an offset.
         together = self.batch_size * max(1, 4096 // self.batch_size)
         for chosen in order.to(self.targets.device).split(together):
-            images = self._pick(chosen)
-            batches = zip(images.split(self.batch_size), chosen.split(self.batch_size), strict=True)
-            for batch, which in batches:
-                inputs, targets = self._finish(batch), self.targets[which]
+            parts = (x.split(self.batch_size) for x in (self._pick(chosen), self.targets[chosen]))
+            for images, targets in zip(*parts, strict=True):
+                inputs = self._finish(images)
                 yield self._mix(inputs, targets) if self._mix else (inputs, targets)
 
     def _random(self, upper: int, count: int) -> Tensor:
@@ -174,22 +169,25 @@ class Batches:
         """The images at ``chosen``, cropped and flipped at random when training; still uint8."""
         if self.generator is None:
             return self._images[chosen].permute(0, 3, 1, 2)
-        recipe = self.augmentation
+        recipe, count = self.augmentation, len(chosen)
         if recipe.flip:
             if recipe.alternate_flip:
                 flips = (self._first_flips[chosen] + self.epoch) % 2
             else:
-                flips = self._random(2, len(chosen))
+                flips = self._random(2, count)
             chosen = chosen + len(self.targets) * flips  # the mirror images come after the images
         offsets = 2 * recipe.crop_padding + 1
-        top, left = self._random(offsets, len(chosen)), self._random(offsets, len(chosen))
+        top, left = self._random(offsets, count), self._random(offsets, count)
         return crop(self._images, chosen, top, left, recipe.crop_padding)
 
     def _finish(self, images: Tensor) -> Tensor:
         """Normalised inputs of a batch of uint8 ``images``; rotated, jittered, cut out before."""
         recipe = self.augmentation
-        distorted = distort(images, recipe.rotation, recipe.color_jitter, self.generator)
-        inputs = normalize(distorted, self.normalization)
+        if recipe.rotation or any(recipe.color_jitter):
+            from lab_utils.data.augment import distort
+
+            images = distort(images, recipe.rotation, recipe.color_jitter, self.generator)
+        inputs = normalize(images, self.normalization)
         if not recipe.cutout:
             return inputs
         centres = [self._random(size, len(images)) for size in images.shape[-2:]]
@@ -198,10 +196,8 @@ class Batches:
 
 def training_batches(settings: Settings, dataset: Dataset, device: torch.device) -> Batches:
     """Shuffled, augmented training batches; their order and crops follow from the seed."""
-    names = [name for name in vars(Augmentation()) if name != "classes"]
-    chosen = {name: getattr(settings, name) for name in names}
+    chosen = settings.model_dump(include=vars(Augmentation()).keys())
     recipe = Augmentation(**chosen, classes=len(dataset.classes))
     generator = torch.Generator().manual_seed(settings.seed)
-    return Batches(
-        dataset.train, settings.batch_size, dataset.normalization, device, recipe, generator
-    )
+    normalization, size = dataset.normalization, settings.batch_size
+    return Batches(dataset.train, size, normalization, device, recipe, generator)

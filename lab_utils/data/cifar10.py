@@ -15,7 +15,6 @@ from lab_utils import LabError
 from lab_utils.core.params import project_root
 from lab_utils.data.images import Images
 
-_CONNECT_SECONDS = 10  # a firewall that drops packets must not hang the lab
 _FOLDER = "cifar-10-batches-py"
 
 
@@ -39,29 +38,19 @@ def cifar10_folder() -> Path:
     there but fail the MD5 check and cannot be replaced.
     """
     found, own = find(), places()[-1]
-    damaged = _damaged_file(found / _FOLDER) if found else None
-    if found and not damaged:
-        return found
-    if found and found != own:
-        raise LabError(
-            f"{damaged} is missing or damaged (MD5 check failed); delete that folder, or point "
-            "LAB_DATA_DIR at good files."
-        )
-    try:
-        _download(own)
-        return own
-    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
-        why = getattr(error, "reason", None) or error
-    problem, kind = (
-        f"CIFAR-10 was not found in {' and '.join(map(str, places()))}",
-        FileNotFoundError,
-    )
-    if damaged:
-        problem, kind = f"{damaged} is missing or damaged (MD5 check failed)", LabError
-    raise kind(
-        f"{problem} and could not be downloaded ({why}); put the folder {_FOLDER} into {own}, set "
-        "LAB_DATA_DIR to the folder that holds it, or use data=shapes."
-    )
+    problem = f"CIFAR-10 was not found in {' and '.join(map(str, places()))}"
+    if found:
+        damaged = _damaged_file(found / _FOLDER)
+        if not damaged:
+            return found
+        problem = f"{damaged} is missing or damaged (MD5 check failed)"
+    if found in (None, own):  # the lab puts nothing into a folder of the user's
+        try:
+            return _download(own)
+        except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+            problem += f" and could not be downloaded ({getattr(error, 'reason', None) or error})"
+    mend = f"set LAB_DATA_DIR to the folder that holds a whole {_FOLDER}, or use data=shapes"
+    raise (LabError if found else FileNotFoundError)(f"{problem}; {mend}.")
 
 
 def _damaged_file(folder: Path) -> Path | None:
@@ -70,14 +59,14 @@ def _damaged_file(folder: Path) -> Path | None:
     from torchvision.datasets.utils import check_integrity
 
     meta = CIFAR10.meta["filename"], CIFAR10.meta["md5"]
-    files = [*CIFAR10.train_list, *CIFAR10.test_list, meta]
+    names, digests = zip(*CIFAR10.train_list, *CIFAR10.test_list, meta, strict=True)
+    paths = [folder / name for name in names]
     with ThreadPoolExecutor() as pool:  # hashing lets other threads run
-        intact = pool.map(lambda file: check_integrity(folder / file[0], file[1]), files)
-        broken = (folder / name for (name, _), good in zip(files, intact, strict=True) if not good)
-        return next(broken, None)
+        intact = pool.map(check_integrity, paths, digests)
+        return next((path for path, good in zip(paths, intact, strict=True) if not good), None)
 
 
-def _download(place: Path) -> None:
+def _download(place: Path) -> Path:
     """Fetch CIFAR-10 into ``place``: progress, a time-out, a second try, and the MD5 check."""
     from torchvision.datasets import CIFAR10
 
@@ -85,13 +74,14 @@ def _download(place: Path) -> None:
     # torchvision shows a bar where somebody watches; a log gets this one line.
     print("download of CIFAR-10 (170 MB), checked by MD5", flush=True)
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_CONNECT_SECONDS)  # torchvision sets none
+    socket.setdefaulttimeout(10)  # seconds: a firewall that drops packets must not hang the lab
     try:
         CIFAR10(place, download=True)
     except (OSError, RuntimeError):  # RuntimeError: it was cut off, and the MD5 says so
         CIFAR10(place, download=True)
     finally:
         socket.setdefaulttimeout(before)
+    return place
 
 
 @lru_cache(maxsize=2)

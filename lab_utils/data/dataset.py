@@ -44,8 +44,8 @@ class Normalization(NamedTuple):
 class Dataset:
     """Training and validation images with what is known of them.
 
-    ``warning`` is empty for the data that was asked for; else it tells every reader what is used
-    instead. ``unreadable`` names the files that could not be decoded.
+    ``warning`` tells what is used instead of the data that was hoped for; ``unreadable`` names the
+    files that could not be decoded. Both may be empty.
     """
 
     name: str
@@ -62,8 +62,8 @@ class Dataset:
     @property
     def facts(self) -> dict[str, Any]:
         """What is known of the data, without the images."""
-        left_out = ("train", "val", "normalization")
-        return {name: value for name, value in vars(self).items() if name not in left_out}
+        images = ("train", "val", "normalization")
+        return {name: value for name, value in vars(self).items() if name not in images}
 
     @cached_property
     def normalization(self) -> Normalization:
@@ -73,13 +73,12 @@ class Dataset:
 
 _ABOUT = {  # title, source, licence
     "cifar10": (
-        "CIFAR-10",
-        "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        "CIFAR-10", "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
         "none stated; the author asks to cite the 2009 report",
     ),
     "shapes": ("Shapes", "drawn by the lab (lab_utils/data/shapes.py)", "MIT, as the lab"),
     "folder": ("Image folder", "files of this machine", "as the images' owner says"),
-}
+}  # fmt: skip
 
 
 def load(run: Run) -> Dataset:
@@ -101,11 +100,9 @@ def load(run: Run) -> Dataset:
     fingerprint = digest.hexdigest()[:16]
     run.use_data(name, fingerprint)
 
-    chosen = _subset(found.targets, settings.train_size, settings.seed)
-    train, val = (_split(found, part) for part in _hold_out(chosen, found.targets, settings))
-    return Dataset(
-        name, *_ABOUT[name], found.classes, train, val, fingerprint, warning, found.unreadable
-    )
+    parts = (_split(found, part) for part in _hold_out(found.targets, settings))
+    facts = fingerprint, warning, found.unreadable
+    return Dataset(name, *_ABOUT[name], found.classes, *parts, *facts)
 
 
 def load_test(run: Run, dataset: Dataset) -> Split:
@@ -129,22 +126,21 @@ def _split(found: Images, indices: np.ndarray) -> Split:
     return Split(torch.from_numpy(found.pixels[indices]), torch.from_numpy(found.targets[indices]))
 
 
-def _hold_out(chosen: np.ndarray, targets: np.ndarray, settings: Settings) -> list[np.ndarray]:
-    """The indices ``chosen``, divided into training and validation, classes in proportion.
+def _hold_out(targets: np.ndarray, settings: Settings) -> list[np.ndarray]:
+    """Indices of ``train_size`` targets in two parts, training and validation.
 
-    With ``folds`` each of the k runs that differ in ``fold`` alone holds out another part.
+    Each has the classes in proportion. With ``folds`` each of the k runs that differ in ``fold``
+    alone holds out another part.
     """
-    if not settings.folds:
+    chosen, folds = _subset(targets, settings.train_size, settings.seed), settings.folds
+    if not folds:
         return _divided(chosen, targets, settings.seed, test_size=settings.val_fraction)
     rarest = np.unique(targets[chosen], return_counts=True)[1].min()
-    if settings.folds > rarest:
-        raise LabError(
-            f"folds={settings.folds} needs as many images of each class, and one class has "
-            f"{rarest}; use fewer folds."
-        )
-    folds = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
-    parts = list(folds.split(chosen, targets[chosen]))[settings.fold]
-    return [chosen[part] for part in parts]
+    if folds > rarest:
+        needs = f"folds={folds} needs as many images of each class"
+        raise LabError(f"{needs}, and one class has {rarest}; use fewer folds.")
+    divider = StratifiedKFold(folds, shuffle=True, random_state=settings.seed)
+    return [chosen[part] for part in list(divider.split(chosen, targets[chosen]))[settings.fold]]
 
 
 def _subset(targets: np.ndarray, size: int | None, seed: int) -> np.ndarray:
@@ -163,11 +159,9 @@ def _divided(indices: np.ndarray, targets: np.ndarray, seed: int, **size: float)
     try:
         return train_test_split(indices, stratify=labels, random_state=seed, **size)
     except ValueError:  # scikit-learn needs an image of each class on both sides
-        value, classes = next(iter(size.values())), len(np.unique(labels))
-        raise LabError(
-            f"{value:,} of {len(indices):,} images cannot be chosen in proportion to {classes} "
-            f"classes; use at least {classes} and leave out as many, or use all."
-        ) from None
+        (value,), classes = size.values(), f"{len(np.unique(labels))} classes"
+        problem = f"{value:,} of {len(indices):,} images cannot be in proportion to {classes}"
+        raise LabError(f"{problem}; choose and leave out as many at least, or use all.") from None
 
 
 def banner(run: Run, dataset: Dataset) -> Notice:
@@ -177,7 +171,7 @@ def banner(run: Run, dataset: Dataset) -> Notice:
         f"{len(dataset.val):,} validation images, {len(dataset.classes)} classes; "
         f"model {run.settings.model}, seed {run.settings.seed}."
     )
-    if dataset.unreadable:
-        shown = ", ".join(dataset.unreadable[:5]) + (", …" if len(dataset.unreadable) > 5 else "")
-        text += f" {len(dataset.unreadable)} unreadable files were left out: {shown}."
+    if names := dataset.unreadable:
+        shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        text += f" {len(names)} unreadable files were left out: {shown}."
     return Notice(text, dataset.warning)

@@ -6,19 +6,10 @@ from matplotlib.ticker import StrMethodFormatter
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.utils import make_grid
 
-from lab_utils.core.drawing import (
-    BLUE,
-    GRAY,
-    GREEN,
-    ORANGE,
-    RED,
-    Drawing,
-    LabFigure,
-    image_grid,
-    new_figure,
-    styled,
-)  # fmt: skip
+from lab_utils.core import drawing
+from lab_utils.core.drawing import Drawing, new_figure, styled
 from lab_utils.data.dataset import Dataset
 
 CHANNELS = ("red", "green", "blue")
@@ -28,14 +19,14 @@ _MOST = 20  # classes in a grid of images
 @styled
 def class_counts(dataset: Dataset) -> Drawing:
     """A bar per class: its training images, then its validation images."""
-    classes, parts = dataset.classes, (dataset.train, dataset.val)
-    train, val = (torch.bincount(x.targets, minlength=len(classes)).numpy() for x in parts)
+    classes, splits = dataset.classes, (dataset.train, dataset.val)
+    train, val = (torch.bincount(x.targets, minlength=len(classes)).numpy() for x in splits)
     figure, ax = new_figure(6.4, max(2.0, 0.18 * len(classes) + 0.6))
     rows = np.arange(len(classes))
-    ax.barh(rows, train, color=BLUE, label="training")
-    ax.barh(rows, val, left=train, color=ORANGE, label="validation")
+    ax.barh(rows, train, color=drawing.BLUE, label="training")
+    ax.barh(rows, val, left=train, color=drawing.ORANGE, label="validation")
     for row, total in enumerate(train + val):
-        ax.text(total, row, f" {total:,}", va="center", fontsize=8, color=GRAY)
+        ax.text(total, row, f" {total:,}", va="center", fontsize=8, color=drawing.GRAY)
     ax.set_yticks(rows, classes)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
@@ -46,13 +37,12 @@ def class_counts(dataset: Dataset) -> Drawing:
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     ranges = [f"{x.min():,} to {x.max():,}" if np.ptp(x) else f"{x[0]:,}" for x in (train, val)]
     return Drawing(
-        "class_counts",
-        figure,
+        "class_counts", figure,
         f"Images per class of {dataset.title}: {train.sum():,} for training and {val.sum():,} held "
         "out for validation.",
         f"Horizontal bars, one for each of {len(classes)} classes: {ranges[0]} training images "
         f"each, then {ranges[1]} validation images each.",
-    )
+    )  # fmt: skip
 
 
 def samples(dataset: Dataset) -> Drawing:
@@ -62,13 +52,12 @@ def samples(dataset: Dataset) -> Drawing:
     labels = dataset.classes[:_MOST]
     rows = torch.stack([images[targets == c][:columns] for c in range(len(labels))])
     return Drawing(
-        "samples",
-        _image_rows(rows, labels),
+        "samples", _image_rows(rows, labels),
         f"The first {columns} training images of each class of {dataset.title}, "
         f"{images.shape[3]} by {images.shape[2]} pixels each.",
         f"A grid of small colour images: {len(labels)} rows, one per class from {labels[0]} to "
         f"{labels[-1]}, with {columns} images in each row.",
-    )
+    )  # fmt: skip
 
 
 def augmentation(variants: Mapping[str, Tensor]) -> Drawing:
@@ -76,29 +65,26 @@ def augmentation(variants: Mapping[str, Tensor]) -> Drawing:
 
     Each row is (columns, 3, H, W) uint8.
     """
-    _, *recipes = variants
-    rows = torch.stack(list(variants.values()))
+    rows, recipes = torch.stack(list(variants.values())), "; ".join(list(variants)[1:])
     return Drawing(
-        "augmentation",
-        _image_rows(rows, list(variants)),
-        f"Training images before and after augmentation: {'; '.join(recipes)}.",
+        "augmentation", _image_rows(rows, list(variants)),
+        f"Training images before and after augmentation: {recipes}.",
         f"A grid of {len(rows)} rows and {rows.shape[1]} columns of small images: the originals, "
-        f"and below each of them what became of it. The rows: {'; '.join(recipes)}.",
-    )
+        f"and below each of them what became of it. The rows: {recipes}.",
+    )  # fmt: skip
 
 
 @styled
-def _image_rows(images: Tensor, labels: Sequence[str]) -> LabFigure:
+def _image_rows(images: Tensor, labels: Sequence[str]) -> drawing.LabFigure:
     """(rows, columns, 3, H, W) uint8 images as one picture, with a label left of each row."""
     rows, _, _, height, width = images.shape
     gap = max(1, width // 16)
-    gaps = ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0))
-    padded = np.pad(images.permute(0, 1, 3, 4, 2).numpy(), gaps, constant_values=255)
-    picture = np.concatenate(np.concatenate(padded, axis=1), axis=1)[:-gap, :-gap]
+    picture = make_grid(images.flatten(0, 1), images.shape[1], gap, pad_value=255)
+    picture = picture.permute(1, 2, 0).numpy()[gap:-gap, gap:-gap]
     # Whole screen pixels for each pixel of the images, where the figure is shown at 96 dpi.
     scale = (64 // height if height <= 64 else 64 / height) / 96
     tall, wide = scale * picture.shape[0], scale * picture.shape[1]
-    figure = LabFigure(figsize=(wide + 1.3, tall + 0.1))
+    figure = drawing.LabFigure(figsize=(wide + 1.3, tall + 0.1))
     area = (1.25 / (wide + 1.3), 0.05 / (tall + 0.1), wide / (wide + 1.3), tall / (tall + 0.1))
     ax = figure.add_axes(area)
     ax.imshow(picture, interpolation="nearest")
@@ -116,23 +102,22 @@ def mean_images(means: Tensor, dataset: Dataset) -> Drawing:
     brightness = means.mean((1, 2, 3))
     brightest, darkest = (dataset.classes[i] for i in (brightness.argmax(), brightness.argmin()))
     # A mean has no hard pixels.
-    figure = image_grid(shown, names, columns=5, size=0.9, interpolation="bicubic")
+    figure = drawing.image_grid(shown, names, columns=5, size=0.9, interpolation="bicubic")
     return Drawing(
-        "mean_images",
-        figure,
+        "mean_images", figure,
         f"The mean of the training images of each class of {dataset.title}, about "
         f"{len(dataset.train) / len(means):,.0f} images each.",
         f"{len(shown)} blurred colour images, one per class. The brightest is that of {brightest}, "
         f"the darkest that of {darkest}.",
-    )
+    )  # fmt: skip
 
 
 @styled
 def pixel_histograms(shares: Tensor, dataset: Dataset) -> Drawing:
     """How often each of the 256 pixel values occurs, per channel; (3, 256) shares that sum to 1."""
-    means = dataset.normalization.mean
+    means, colors = dataset.normalization.mean, (drawing.RED, drawing.GREEN, drawing.BLUE)
     figure, ax = new_figure(6.4, 2.0)
-    for name, color, share, mean in zip(CHANNELS, (RED, GREEN, BLUE), shares, means, strict=True):
+    for name, color, share, mean in zip(CHANNELS, colors, shares, means, strict=True):
         ax.step(np.arange(256), 100 * share, where="mid", color=color, lw=1, label=name)
         ax.axvline(255 * mean, color=color, ls=(0, (4, 3)), lw=1)
     ax.set_xlim(-2, 257)
@@ -142,11 +127,10 @@ def pixel_histograms(shares: Tensor, dataset: Dataset) -> Drawing:
     ax.set_ylabel("% of pixels")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=3)
     return Drawing(
-        "pixel_histograms",
-        figure,
+        "pixel_histograms", figure,
         f"How often each pixel value occurs in the training images of {dataset.title}; dashed "
         "lines mark the mean of each channel.",
         "Three curves over the pixel values 0 to 255, for red, green and blue, with means at "
         f"{', '.join(f'{255 * m:.0f}' for m in means)}; {shares[:, 255].mean():.1%} of the values "
         f"are 255 and {shares[:, 0].mean():.1%} are 0.",
-    )
+    )  # fmt: skip

@@ -1,6 +1,7 @@
 """A student's own images: the files of ``train/<class>/`` and ``test/<class>/``, as squares."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 import hashlib
 from pathlib import Path
 
@@ -68,20 +69,19 @@ def _classes(top: Path, split: str) -> tuple[str, ...]:
             raise LabError(f"{top / part} is not a folder; data=folder expects train/ and test/.")
         classes[part] = tuple(sorted(x.name for x in (top / part).iterdir() if x.is_dir()))
     if classes["train"] != classes["test"] or len(classes["train"]) < 2:
-        raise LabError(
-            f"{top}: train/ has the classes {', '.join(classes['train']) or 'none'} and test/ has "
-            f"{', '.join(classes['test']) or 'none'}; give both the same two or more class folders."
+        found = " and ".join(
+            f"{part}/ with {', '.join(x) or 'none'}" for part, x in classes.items()
         )
+        raise LabError(f"{top} has {found}; give both the same two or more class folders.")
     return classes[split]
 
 
 def _state(path: Path) -> tuple[int, ...]:
     """A file's size, and the times when its content and its entry in the folder last changed."""
-    try:
+    with suppress(OSError):
         found = path.stat()
         return found.st_size, found.st_mtime_ns, found.st_ctime_ns
-    except OSError:  # a link to nowhere
-        return ()
+    return ()  # a link to nowhere
 
 
 def _digest(*values: object) -> str:

@@ -26,23 +26,16 @@ def read_kept(name: str, key: str) -> Images | None:
 
     A damaged file counts as none: every array in it has a checksum.
     """
-    try:
-        with np.load(_file(name), allow_pickle=False) as stored:
-            if stored["key"].item() != key:
-                return None
+    with suppress(Exception), np.load(_file(name), allow_pickle=False) as stored:
+        if stored["key"].item() == key:
             classes, unreadable = (tuple(stored[x].tolist()) for x in ("classes", "unreadable"))
             return Images(stored["pixels"], stored["targets"], classes, unreadable)
-    except Exception:  # a zip archive can be damaged in many ways, and all mean the same here
-        return None
+    return None
 
 
 def keep(name: str, key: str, images: Images) -> None:
-    """Write ``images`` for ``read_kept``, in place of what was kept under ``name`` before.
-
-    They go to the project's ``data/``, which all runs share. Where that cannot be written they are
-    decoded again next time.
-    """
-    with suppress(LabError):
+    """Write ``images`` for ``read_kept``, in place of what was kept under ``name`` before."""
+    with suppress(LabError):  # where nothing can be written they are decoded again next time
         write_atomic(_file(name), lambda path: np.savez(path, key=key, **vars(images)))
 
 

@@ -2,12 +2,10 @@
 
 import copy
 from dataclasses import dataclass
-from importlib.metadata import version
 import os
 from pathlib import Path
 import platform
 import re
-import shutil
 import subprocess
 
 import psutil
@@ -15,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from lab_utils.core.params import project_root
-from lab_utils.core.process import PACKAGES
+from lab_utils.core.process import versions
 from lab_utils.setup.hardware import Machine
 
 # Float32 gives about 1e-6; tensor cores that round to TF32 about 1e-3; a wrong result, near 1.
 GRADIENT_TOLERANCE = 0.02
-_GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ def describe() -> Computer:
     gpu = gpu_gb = None
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
-        gpu, gpu_gb = properties.name, properties.total_memory / _GB
+        gpu, gpu_gb = properties.name, properties.total_memory / 1e9
     elif torch.backends.mps.is_available():
         gpu = "Apple GPU (shares the main memory)"
     return Computer(
@@ -55,11 +52,11 @@ def describe() -> Computer:
         cpu=_cpu_name(),
         cores=psutil.cpu_count(logical=False) or os.cpu_count(),
         threads=torch.get_num_threads(),
-        ram_gb=psutil.virtual_memory().total / _GB,
-        disk_free_gb=shutil.disk_usage(project_root()).free / _GB,
+        ram_gb=psutil.virtual_memory().total / 1e9,
+        disk_free_gb=psutil.disk_usage(str(project_root())).free / 1e9,
         gpu=gpu,
         gpu_memory_gb=gpu_gb,
-        software={name: version(name) for name in PACKAGES},
+        software=versions()["versions"],
     )
 
 
@@ -88,23 +85,19 @@ class Requirement:
 
 def check_requirements(computer: Computer) -> list[Requirement]:
     """What ``computer`` has against the lab's minimum and recommended hardware."""
-    rows = [
-        ("CPU cores", computer.cores, 2, 4, ""),
-        ("Memory", computer.ram_gb, 4, 8, " GB"),
-        ("Free disk", computer.disk_free_gb, 2, 2, " GB"),
-        ("CUDA GPU memory", computer.gpu_memory_gb or 0, 0, 4, " GB"),
-    ]
-    return [
-        Requirement(
-            item,
-            f"{minimum}{unit}" if minimum else "none",
-            f"{recommended}{unit}",
-            f"{value:.0f}{unit}" if value else "none",
-            # A machine sold as 4 GB reports a little less than 4 x 10^9 bytes to programs.
-            "pass" if value >= 0.9 * recommended else "warn" if value >= 0.9 * minimum else "fail",
-        )
-        for item, value, minimum, recommended, unit in rows
-    ]
+    requirements = []
+    for item, unit, *amounts in (
+        ("CPU cores", "", 2, 4, computer.cores),
+        ("Memory", " GB", 4, 8, computer.ram_gb),
+        ("Free disk", " GB", 2, 2, computer.disk_free_gb),
+        ("CUDA GPU memory", " GB", 0, 4, computer.gpu_memory_gb or 0),
+    ):
+        # A machine sold as 4 GB reports a little less than 4 x 10^9 bytes to programs.
+        minimum, recommended = (amounts[2] >= 0.9 * needed for needed in amounts[:2])
+        words = [f"{amount:.0f}{unit}" if amount else "none" for amount in amounts]
+        status = "pass" if recommended else "warn" if minimum else "fail"
+        requirements.append(Requirement(item, *words, status))
+    return requirements
 
 
 def gradient_difference(
@@ -116,13 +109,17 @@ def gradient_difference(
     larger of the two is returned. ``inputs`` is (B, C, H, W), ``targets`` (B,) int64; ``model``
     stays as it is. A wrong backend (it has happened on MPS) shows here before it spoils a training.
     """
-    results = []
-    for device, dtype in (("cpu", torch.float64), (machine.device, torch.float32)):
+
+    def loss_and_gradient(device: torch.device | str, dtype: torch.dtype) -> list[Tensor]:
         copied = copy.deepcopy(model).eval().to(device, dtype, memory_format=torch.channels_last)
         loss = nn.functional.cross_entropy(copied(inputs.to(device, dtype)), targets.to(device))
         loss.backward()
         gradient = torch.cat([p.grad.flatten() for p in copied.parameters() if p.requires_grad])
-        results.append([value.detach().cpu().double() for value in (loss, gradient)])
-    pairs = zip(*results, strict=True)
-    differences = [(found - exact).norm() / exact.norm() for exact, found in pairs]
+        return [value.detach().cpu().double() for value in (loss, gradient)]
+
+    exact, found = (
+        loss_and_gradient("cpu", torch.float64),
+        loss_and_gradient(machine.device, torch.float32),
+    )
+    differences = [(b - a).norm() / a.norm() for a, b in zip(exact, found, strict=True)]
     return torch.stack(differences).max().item()  # unlike Python's max it keeps NaN

@@ -12,6 +12,13 @@ from lab_utils import LabError
 from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 
+# Where to compute, the best first, and why.
+_DEVICES = {
+    "cuda": "a CUDA GPU is present",
+    "mps": "an Apple GPU is present",
+    "cpu": "no GPU that PyTorch can use was found",
+}
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -29,9 +36,8 @@ class Machine:
 
     def autocast(self) -> torch.autocast:
         """The context that runs matrix products in ``dtype``; does nothing for float32."""
-        return torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16
-        )
+        lower = self.dtype == torch.bfloat16
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=lower)
 
 
 def choose(settings: Settings) -> Machine:
@@ -40,41 +46,32 @@ def choose(settings: Settings) -> Machine:
     Raises LabError where the settings name a device or precision this machine lacks, or ``compile``
     without CUDA.
     """
-    has = {
-        "cuda": torch.cuda.is_available() and _works("cuda"),
-        "mps": torch.backends.mps.is_available() and _works("mps"),
-        "cpu": True,
-    }
-    if settings.device == "auto":
-        name = next(name for name in has if has[name])
-        reason = {
-            "cuda": "a CUDA GPU is present",
-            "mps": "an Apple GPU is present",
-            "cpu": "no GPU that PyTorch can use was found",
-        }[name]
-    elif has[settings.device]:
-        name, reason = settings.device, "asked for by the settings"
-    else:
-        raise LabError(f"device={settings.device} is not on this machine; use device=auto.")
-
+    asked = "asked for by the settings"
+    name = settings.device
+    if name == "auto":
+        name = next(name for name in _DEVICES if _works(name))
+    elif not _works(name):
+        raise LabError(f"device={name} is not on this machine; use device=auto.")
     if settings.compile and name != "cuda":
         # On a CPU it needs a C++ compiler and was slower; CUDA graphs are for CUDA alone.
         raise LabError(f"compile=true needs a CUDA GPU, and this run uses {name}; leave it out.")
     found, why = _bfloat16_hardware(name)
     if settings.precision == "bfloat16" and not found:
         raise LabError(f"precision=bfloat16: {why}; use precision=auto or float32.")
-    if settings.precision == "auto":
-        dtype = torch.bfloat16 if found else torch.float32
-    else:
-        dtype, why = getattr(torch, settings.precision), "asked for by the settings"
-    return Machine(torch.device(name), reason, dtype, why)
+    dtype = torch.bfloat16 if found and settings.precision != "float32" else torch.float32
+    return Machine(
+        device=torch.device(name),
+        device_reason=_DEVICES[name] if settings.device == "auto" else asked,
+        dtype=dtype,
+        precision_reason=why if settings.precision == "auto" else asked,
+    )
 
 
 def _works(device: str) -> bool:
     """Whether a first operation on ``device`` succeeds; virtual Macs list a GPU without memory."""
     try:
-        return torch.ones(2, device=device).sum().item() == 2
-    except RuntimeError:
+        return device == "cpu" or torch.ones(2, device=device).sum().item() == 2
+    except (RuntimeError, AssertionError):  # the second where torch was built without CUDA
         return False
 
 
@@ -89,36 +86,30 @@ def _bfloat16_hardware(device: str) -> tuple[bool, str]:
     if device == "mps":
         return False, "bfloat16 autocast is not used on Apple GPUs"
     flags = torch.cpu.get_capabilities()
-    for flag in ("amx_bf16", "avx512_bf16"):
-        if flags.get(flag):
-            return True, f"the CPU multiplies bfloat16 in hardware ({flag.upper()})"
-    return False, "the CPU has no bfloat16 hardware (AVX512_BF16 or AMX_BF16)"
+    found = any(flags.get(flag) for flag in ("amx_bf16", "avx512_bf16"))
+    return found, f"the CPU {'has' if found else 'lacks'} AMX_BF16 or AVX512_BF16"
 
 
 def on_cpu(settings: Settings, reason: str) -> Machine:
     """The CPU in the precision that suits it, for ``reason``, whatever else is on the machine."""
     precision = "float32" if settings.precision == "float32" else "auto"
     changes = {"device": "cpu", "precision": precision, "compile": False}
-    cpu = choose(settings.model_copy(update=changes))
-    return replace(cpu, device_reason=reason)
+    return replace(choose(settings.model_copy(update=changes)), device_reason=reason)
 
 
 def machine_for(run: Run) -> Machine:
     """``choose`` for a run, but the CPU where its 01_setup found that device computing wrongly."""
     machine = choose(run.settings)
-    if run.done("01_setup"):
-        found = run.read_json("hardware.json")
-        if found.get("rejected_device") == machine.device.type:
-            return on_cpu(run.settings, found["device_reason"])
+    found = run.read_json("hardware.json") if run.done("01_setup") else {}
+    if found.get("rejected_device") == machine.device.type:
+        return on_cpu(run.settings, found["device_reason"])
     return machine
 
 
 def synchronize(device: torch.device) -> None:
     """Wait until ``device`` has done what it was given, so that a clock can be read."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    elif device.type == "mps":
-        torch.mps.synchronize()
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def median_seconds(action: Callable[[], Any], machine: Machine, budget: float = 1.0) -> float:

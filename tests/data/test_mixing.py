@@ -22,7 +22,3 @@ def test_mixed_targets_sum_to_one_and_tell_the_shares_of_the_images(mixup, cutmi
         added += not torch.equal(mixed, mixed.round())
     expected = {(0.4, 0.0): range(35, 41), (0.0, 1.0): range(1)}.get((mixup, cutmix), range(8, 33))
     assert added in expected
-
-
-def test_no_mixing_is_no_function():
-    assert mixing(0.0, 0.0, 10) is None

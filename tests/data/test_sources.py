@@ -248,7 +248,8 @@ def test_a_run_on_cifar10_loads_no_other_data_set():
         "from lab_utils.data import cifar10, sources\n"
         "cifar10.read = lambda split: split\n"
         "assert sources.read('cifar10', 'train', None) == 'train'\n"
-        "print({'lab_utils.data.shapes', 'lab_utils.data.folder'} & set(sys.modules))\n"
+        "others = {f'lab_utils.data.{name}' for name in ('shapes', 'folder', 'augment')}\n"
+        "print(others & set(sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
