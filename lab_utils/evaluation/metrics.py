@@ -9,6 +9,7 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
+import pandas as pd
 from pydantic import Field
 import pydantic.dataclasses
 from scipy.special import log_softmax
@@ -37,10 +38,9 @@ def summarize(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
     y, classes = np.asarray(targets), range(np.shape(logits)[1])
     correct = int((_predicted(logits) == y).sum())
     low, high = wilson_interval(correct, len(y))
-    rows = per_class(logits, y, [""] * len(classes))
-    scores = np.exp(_log_probabilities(logits))
-    complete = len(np.unique(y)) == len(classes)
-    if complete:
+    macro = pd.DataFrame(per_class(logits, y, [""] * len(classes))).mean(numeric_only=True)
+    scores, auc = np.exp(_log_probabilities(logits)), np.nan
+    if len(np.unique(y)) == len(classes):
         auc = roc_auc_score(y, scores[:, 1] if len(classes) == 2 else scores, multi_class="ovr")
     return {
         "test_images": len(y),
@@ -49,10 +49,10 @@ def summarize(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
         "test_accuracy_low": low,
         "test_accuracy_high": high,
         "test_loss": cross_entropy(logits, y),
-        "macro_precision": float(np.mean([row.precision for row in rows])),
-        "macro_recall": float(np.mean([row.recall for row in rows])),
-        "macro_f1": float(np.mean([row.f1 for row in rows])),
-        "macro_auc": float(auc) if complete else np.nan,
+        "macro_precision": float(macro.precision),
+        "macro_recall": float(macro.recall),
+        "macro_f1": float(macro.f1),
+        "macro_auc": float(auc),
         "ece": calibration_error(reliability(logits, y)),
     }
 

@@ -43,20 +43,20 @@ def compared_curves(groups: Sequence[Group], own: Group | None = None) -> Drawin
     sns.lineplot(pd.DataFrame(rows), ax=ax, **options, **_looks(shown))
     for line, length in zip(ax.lines, lengths.values(), strict=False):
         line.set_markevery(max(1, length // 8))
+    whole_numbers(ax.xaxis)
     longest, shortest = max(lengths.values()), min(lengths.values())
-    logarithmic = longest >= 5 * shortest  # or short trainings are lost at the left edge
-    if logarithmic:
+    scale = ""
+    if longest >= 5 * shortest:  # or short trainings are lost at the left edge
+        scale = " The axis of epochs is logarithmic."
         _logarithmic_x(ax, 1, longest)
-    else:
-        whole_numbers(ax.xaxis)
-    ax.set_xlabel("epoch (logarithmic)" if logarithmic else "epoch")
+        ax.set_xlabel("epoch (logarithmic)")
     _finish(figure, ax, "validation accuracy")
     low, high = (choose(shown.values(), key=lambda g: g.val_accuracy) for choose in (min, max))
     return Drawing(
         "compared_curves",
         figure,
         f"Validation accuracy by epoch{some}: the mean over the seeds, and a band from the lowest "
-        "to the highest of them." + " The axis of epochs is logarithmic." * logarithmic,
+        f"to the highest of them.{scale}",
         f"Curves of {len(shown)} recipes; the chosen epochs reach from {low.val_accuracy:.1%} "
         f"({low.label}) to {high.val_accuracy:.1%} ({high.label}).",
     )
@@ -154,8 +154,8 @@ def _tried(ax: Axes, effects: Sequence[Effect], looks: dict[str, Any]) -> None:
     }  # fmt: skip
     sns.stripplot(**options, marker="_", jitter=False, linewidth=1.2, size=9, legend=False)
     sns.pointplot(**options, errorbar=None, linestyles=line, lw=1.6, markersize=5)
-    for effect in (effect for effect in effects if effect.chosen):
-        place = (values.index(effect.value), effect.group.val_accuracy)
+    for best in (effect for effect in effects if effect.chosen):
+        place = values.index(best.value), best.group.val_accuracy
         ax.plot(*place, "o", markersize=11, markerfacecolor="none", markeredgecolor="black")
 
 
@@ -163,10 +163,8 @@ def _shown(groups: Sequence[Group], own: Group | None) -> tuple[dict[str, Group]
     """What is drawn, by its name in the legend, and how a caption says that it is not all."""
     shown = overview(groups, own)
     often = Counter(g.experiment for g in shown)
-    names = [
-        (g.experiment if often[g.experiment] == 1 else g.label) + " (this run)" * (g is own)
-        for g in shown
-    ]
+    names = [g.experiment if often[g.experiment] == 1 else g.label for g in shown]
+    names = [name + " (this run)" * (g is own) for name, g in zip(names, shown, strict=True)]
     some = "" if len(shown) == len(groups) else f" of {len(shown)} of the {len(groups)} recipes"
     return dict(zip(names, shown, strict=True)), some
 

@@ -5,14 +5,13 @@ recipe gives another model with every seed; the paired t-test compares recipes s
 sentences claim no more than these tests show.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, islice
-from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import ttest_rel
 from statsmodels.stats import contingency_tables
 from statsmodels.stats.multitest import multipletests
@@ -144,18 +143,19 @@ def cross_validations(groups: Sequence[Group]) -> list[str]:
     are not independent, and no estimate of the mean's variance is unbiased (Bengio and Grandvalet,
     JMLR 5, 2004).
     """
-    found: dict[tuple[str, int | None, int], dict[int, float]] = defaultdict(dict)
+    rows = []
     for g in groups:
-        rest = [part for part in g.changed.split(", ") if not part.startswith("fold=")]
-        label = f"{g.experiment} ({', '.join(rest)})" if any(rest) else g.experiment
+        rest = ", ".join(part for part in g.changed.split(", ") if not part.startswith("fold="))
+        label = replace(g, changed=rest).label
         for result in g.results:
             settings = result.run.settings
-            found[label, settings.folds, settings.seed][settings.fold] = result.val_accuracy
+            rows.append((label, settings.folds, settings.seed, result.val_accuracy))
+    found = pd.DataFrame(rows, columns=["label", "of", "seed", "accuracy"])
+    trained = found.groupby(["label", "of", "seed"], sort=False).accuracy
     return [
-        f"{label}, {len(folds)} of {k} folds: validation accuracy {mean(folds.values()):.2%} in "
-        f"the mean, with a standard deviation of {100 * stdev(folds.values()):.2f} points from "
-        "fold to fold."
-        for (label, k, _), folds in found.items()
+        f"{label}, {len(folds)} of {k:g} folds: validation accuracy {folds.mean():.2%} in the "
+        f"mean, with a standard deviation of {100 * folds.std():.2f} points from fold to fold."
+        for (label, k, _), folds in trained
         if len(folds) > 1
     ]
 
