@@ -73,20 +73,17 @@ class InferenceEngine:
         """The predictions for several pictures, of any kinds and sizes, in their order."""
         if isinstance(images, str | os.PathLike | Image.Image):
             raise LabError("batch_predict takes several images; for a single one use predict.")
-        pixels = [self._pixels(image) for image in images]
+        size = (self.image_size, self.image_size)
+        squares = [np.asarray(ImageOps.fit(to_rgb(image), size)) for image in images]
         predictions = []
-        for start in range(0, len(pixels), batch_size):
-            batch = torch.stack(pixels[start : start + batch_size]).float() / 255
+        for start in range(0, len(squares), batch_size):
+            pixels = torch.from_numpy(np.stack(squares[start : start + batch_size]))
+            batch = pixels.permute(0, 3, 1, 2).float() / 255
             for row in self.model(batch).double().softmax(1):
                 probabilities = dict(zip(self.classes, row.tolist(), strict=True))
                 label = self.classes[row.argmax()]
                 predictions.append(Prediction(label, probabilities[label], probabilities))
         return predictions
-
-    def _pixels(self, image: Picture) -> Tensor:
-        """The picture as the model takes it: (3, S, S) uint8."""
-        square = ImageOps.fit(to_rgb(image), (self.image_size, self.image_size))
-        return torch.from_numpy(np.array(square)).permute(2, 0, 1)
 
 
 def to_rgb(image: Picture) -> Image.Image:
