@@ -1,17 +1,46 @@
-"""Notebook 02 in words."""
+"""What notebook 01 says of the data before they are read, and notebook 02 afterwards."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from lab_utils.core.settings import Settings
+from lab_utils.data import cifar10, folder, shapes
+
+
+class ImageSource(NamedTuple):
+    """Where the training images will come from, in words; how many; whether they are here now."""
+
+    place: str
+    images: int
+    at_hand: bool
+
+
+def image_source(settings: Settings) -> ImageSource:
+    """Where the training images will come from; looks for them and reads none."""
+    images, found = 50_000, cifar10.find()
+    if settings.data == "folder":
+        images = len(folder.image_files(folder.root(settings) / "train"))
+        place = "the image files of data_folder"
+    elif settings.data == "shapes":
+        images, place = shapes.SPLITS["train"][0], "the lab itself, which draws them"
+    elif found:
+        own = found == cifar10.places()[-1]
+        place = "the project's folder data/" if own else "the folder that LAB_DATA_DIR names"
+    else:
+        instead = "; without a network the lab draws images of its own, 'shapes'"
+        place = "a download of 170 MB, once, into the project's folder data/"
+        place += instead if settings.data == "auto" else ""
+    at_hand = settings.data in ("folder", "shapes") or found is not None
+    return ImageSource(place, settings.train_size or images, at_hand)
 
 
 def what_we_found(record: Mapping[str, Any]) -> str:
     """The results of notebook 02 as a Markdown list, from what it recorded."""
     r = record
     train, val = np.asarray(r["train_counts"]), np.asarray(r["val_counts"])
-    ratio = train.max() / train.min()
-    constant = f"{val.max() / val.sum():.1%}"
+    ratio, constant = train.max() / train.min(), f"{val.max() / val.sum():.1%}"
     reading = f"accuracy is a fair measure, with {constant} for a constant answer"
     if ratio >= 1.5:
         reading = f"read accuracy with care: a constant answer is right for {constant}"

@@ -3,8 +3,6 @@
 A run on CIFAR-10 loads nothing of the other data sets.
 """
 
-from typing import NamedTuple
-
 from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 from lab_utils.data import cifar10
@@ -44,32 +42,3 @@ def cifar10_found_now(run: Run) -> str:
     if run.settings.data != "auto" or used != {"shapes"} or not cifar10.find():
         return ""
     return "CIFAR-10 can be found now; to use it, `lab run` with `--from 01` or another name."
-
-
-class ImageSource(NamedTuple):
-    """Where the training images will come from, in words; how many; whether they are here now."""
-
-    place: str
-    images: int
-    at_hand: bool
-
-
-def image_source(settings: Settings) -> ImageSource:
-    """Where the training images will come from; looks for them and reads none."""
-    from lab_utils.data import folder, shapes
-
-    images, found = 50_000, cifar10.find()
-    if settings.data == "folder":
-        images = len(folder.image_files(folder.root(settings) / "train"))
-        place = "the image files of data_folder"
-    elif settings.data == "shapes":
-        images, place = shapes.SPLITS["train"][0], "the lab itself, which draws them"
-    elif found:
-        own = found == cifar10.places()[-1]
-        place = "the project's folder data/" if own else "the folder that LAB_DATA_DIR names"
-    else:
-        instead = "; without a network the lab draws images of its own, 'shapes'"
-        place = "a download of 170 MB, once, into the project's folder data/"
-        place += instead if settings.data == "auto" else ""
-    at_hand = settings.data in ("folder", "shapes") or found is not None
-    return ImageSource(place, settings.train_size or images, at_hand)

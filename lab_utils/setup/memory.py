@@ -14,9 +14,9 @@ from lab_utils.setup.hardware import Machine
 def memory_notice(model: nn.Module, settings: Settings, machine: Machine, size: int) -> Notice:
     """What a step needs and what is free; loud, with a batch size that fits, where it is much."""
     needed, device = step_memory_mb(model, settings, machine, size), machine.device
-    free = psutil.virtual_memory().available / 1e6
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0] / 1e6
+    on_gpu = device.type == "cuda"
+    free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
+    free /= 1e6
     fitting = 2 ** int(log2(max(1, settings.batch_size * 0.8 * free / needed)))
     loud = f"One step may not fit; set batch_size = {fitting} in the first code cell."
     return Notice(
@@ -46,15 +46,12 @@ def step_memory_mb(model: nn.Module, settings: Settings, machine: Machine, size:
 
         inputs = torch.zeros(images, 3, size, size, device=device)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x), machine.autocast():
-            output = model(inputs)  # alive until counted, so that no storage is used twice
-        total = sum(b for key, b in kept.items() if key not in parameters)
-        del output
-        return total
+            _output = model(inputs)  # alive until counted, so that no storage is used twice
+        return sum(count for key, count in kept.items() if key not in parameters)
 
     state = {key: value.clone() for key, value in model.state_dict().items()}
     two, four = kept_bytes(2), kept_bytes(4)
     model.load_state_dict(state)  # the running statistics of BatchNorm have moved
-    per_image = (four - two) / 2
-    copies = 5 if settings.ema_decay else 4
+    per_image, copies = (four - two) / 2, 5 if settings.ema_decay else 4
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     return (per_image * settings.batch_size + two - 2 * per_image + copies * weights) / 1e6

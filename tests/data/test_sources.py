@@ -22,7 +22,8 @@ from lab_utils.core.run import open_run
 from lab_utils.core.settings import Settings
 from lab_utils.data import cifar10, sources
 from lab_utils.data.dataset import load, load_test
-from lab_utils.data.sources import cifar10_found_now, image_source
+from lab_utils.data.findings import image_source
+from lab_utils.data.sources import cifar10_found_now
 
 REAL = os.environ.get("LAB_DATA_DIR")
 FOLDER = "cifar-10-batches-py"
