@@ -1,10 +1,13 @@
 """The command line says what is there and what can be done, in a line or a sentence."""
 
+import subprocess
+import sys
+
 from fabricate import make_run
 
 from lab.cli import main
 from lab.runner import pending
-from lab_utils.core.params import load_settings
+from lab_utils.core.params import load_settings, project_root
 from lab_utils.core.run import OPTIONAL
 
 
@@ -37,7 +40,7 @@ def test_a_run_on_shapes_says_how_to_use_cifar10_once_it_is_there(
     (tmp_path / "cifar-10-batches-py").mkdir()
     assert main(["run", "quick"]) == 0
     text = capsys.readouterr().out
-    assert "CIFAR-10 can be found now: to use it, repeat the `lab run` command" in text
+    assert "CIFAR-10 can be found now" in text
     assert "Every step is done" in text
     assert "test accuracy 78.12% (data: shapes, NOT CIFAR-10), wall time" in text
 
@@ -49,3 +52,14 @@ def test_the_optional_notebooks_are_executed_where_they_are_asked_for(runs):
     assert pending(run, "09_insight") == ["09_insight"]
     assert pending(run, "06_deployment") == ["06_deployment"]
     assert pending(run, "06_deployment", optional=True) == ["06_deployment", *OPTIONAL]
+
+
+def test_the_process_is_prepared_before_torch_is_loaded(runs, monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    code = (
+        "import os, sys; from lab.cli import main; main(['list'])\n"
+        "print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "PASSIVE False"

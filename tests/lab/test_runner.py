@@ -270,14 +270,14 @@ def test_two_epochs_on_the_real_cifar10_reach_60_percent(runs):
     from lab_utils.core.run import open_run
     from lab_utils.data.batches import Batches
     from lab_utils.data.dataset import load, load_test
-    from lab_utils.model.build import new_model
     from lab_utils.model.predict import accuracy, predict
     from lab_utils.setup.hardware import choose
     from lab_utils.training.fit import EVAL_BATCH, fit
+    from lab_utils.training.loop import Training
 
     run = open_run("04_training", "quick", data="cifar10", epochs=2)
-    dataset, machine = load(run, "04_training"), choose(run.settings)
-    network = new_model(run.settings, dataset)
-    fit(network, dataset, run.settings, machine, run.file("checkpoints"))
-    test = Batches(load_test(run, dataset), EVAL_BATCH, dataset.mean, dataset.std, machine.device)
-    assert accuracy(*predict(network, test, machine)) > 0.60
+    dataset, machine = load(run), choose(run.settings)
+    training = Training(run.settings, dataset, machine)
+    fit(training, run.path)
+    test = Batches(load_test(run, dataset), EVAL_BATCH, dataset.normalization, machine.device)
+    assert accuracy(*predict(training.model, test, machine)) > 0.60
