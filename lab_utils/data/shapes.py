@@ -2,11 +2,8 @@
 
 A scene is one flat figure on a patterned ground, among loose strokes, under uneven light, often
 partly hidden. Neighbours in ``CLASSES`` are look-alikes, so that a trained model confuses some;
-colours are drawn independently of the class.
-
-A figure is a signed distance in pixels, negative inside the outline: it gives smooth edges and soft
-shadows for a whole stack of images at once. The approach is Inigo Quilez', "2D distance functions",
-https://iquilezles.org/articles/distfunctions2d/.
+colours are drawn independently of the class. A figure is a signed distance in pixels, negative
+inside the outline, as in https://iquilezles.org/articles/distfunctions2d/ by Inigo Quilez.
 
 The same seed gives the same bytes on every machine, because all randomness is PCG64 uniforms and
 all arithmetic is what IEEE 754 rounds exactly: + - * / sqrt floor min max, no sin, no exp.
@@ -25,6 +22,8 @@ _SIZE = 32  # pixels per side
 _CHUNK = 250  # images drawn together; small enough to stay in cache, never visible in the result
 _BEHIND, _IN_FRONT = 5, 3  # strokes
 _LATTICE = 6  # knots per side of the cloudy ground
+_PIXEL_X = np.arange(_SIZE, dtype=np.float32).reshape(1, 1, _SIZE)
+_PIXEL_Y = _PIXEL_X.reshape(1, _SIZE, 1)
 
 # Red, orange, yellow, green, teal, sky, blue, navy, purple, pink, brown, cream, slate.
 _PALETTE = bytes.fromhex(
@@ -32,8 +31,8 @@ _PALETTE = bytes.fromhex(
 )
 _COLOURS = np.frombuffer(_PALETTE, np.uint8).reshape(-1, 3).astype(np.float32) / 255.0
 
-# Outward unit normals of regular polygons with a vertex at the top (y points down), typed rather
-# than computed because cos and sin are not the same to the last bit everywhere.
+# Outward unit normals of regular polygons with a vertex at the top (y points down), as numbers
+# because cos and sin are not the same to the last bit everywhere.
 _TRIANGLE = ((0.0, 1.0), (0.8660254, -0.5), (-0.8660254, -0.5))
 _RIGHT = ((0.9510565, 0.3090170), (0.5877853, -0.8090170))
 _PENTAGON = ((0.0, 1.0), *_RIGHT, *((-x, y) for x, y in _RIGHT))
@@ -64,10 +63,6 @@ def _ellipse(x: np.ndarray, y: np.ndarray, short: np.ndarray) -> np.ndarray:
     return scaled * (scaled - 1.0) / np.maximum(gradient, 1e-3)
 
 
-def _cross(x: np.ndarray, y: np.ndarray, arm: np.ndarray) -> np.ndarray:
-    return np.minimum(_box(x, y, 1.0, arm), _box(x, y, arm, 1.0))
-
-
 # Signed distance at (x, y), in units of the figure's radius; `a` in [0, 1] varies its proportions.
 _DISTANCE: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
     "circle": lambda x, y, a: _length(x, y) - 0.85,
@@ -80,16 +75,15 @@ _DISTANCE: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]]
     "pentagon": lambda x, y, a: _beyond_sides(x, y, _PENTAGON)[0] - 0.76,
     "square": lambda x, y, a: _box(x, y, 0.76, 0.76),
     "rectangle": lambda x, y, a: _box(x, y, 0.95, 0.42 + 0.25 * a),
-    "cross": lambda x, y, a: _cross(x, y, 0.22 + 0.14 * a),
+    "cross": lambda x, y, a: np.minimum(
+        _box(x, y, 1.0, 0.22 + 0.14 * a), _box(x, y, 0.22 + 0.14 * a, 1.0)
+    ),
     # A point of a pentagram lies beyond one side of its inner pentagon and no other, so the star
     # is where the second-largest of the five distances is still negative.
     "star": lambda x, y, a: _beyond_sides(x, y, _PENTAGON)[1] - (0.34 + 0.08 * a),
 }
 
 CLASSES: tuple[str, ...] = tuple(_DISTANCE)
-
-_PIXEL_X = np.arange(_SIZE, dtype=np.float32).reshape(1, 1, _SIZE)
-_PIXEL_Y = np.arange(_SIZE, dtype=np.float32).reshape(1, _SIZE, 1)
 
 
 def _turned(x, y, direction) -> tuple[np.ndarray, np.ndarray]:
@@ -134,8 +128,7 @@ def _random_scenes(rng: np.random.Generator, count: int) -> dict[str, np.ndarray
         return np.floor(low + (high - low) * rng.random((count, *shape))).astype(np.int64)
 
     ground, strokes = index(0, len(_COLOURS)), _BEHIND + _IN_FRONT
-    reach = uniform(0.0, 1.0, strokes, 1, 1)
-    thickness = uniform(0.0, 1.0, strokes, 1, 1)
+    reach, thickness = (uniform(0.0, 1.0, strokes, 1, 1) for _ in range(2))
     return {
         "x": uniform(11.0, 20.0, 1, 1),
         "y": uniform(11.0, 20.0, 1, 1),
@@ -169,16 +162,15 @@ def _random_scenes(rng: np.random.Generator, count: int) -> dict[str, np.ndarray
 def _paint_strokes(canvas: np.ndarray, scene: dict[str, np.ndarray], numbers: range) -> None:
     """Lay these strokes of every scene, straight lines with round ends, over `canvas`."""
     for i in numbers:
-        x, y, reach, radius = (
-            scene[f"stroke_{key}"][:, i] for key in ("x", "y", "reach", "radius")
-        )
+        names = ("x", "y", "reach", "radius")
+        x, y, reach, radius = (scene[f"stroke_{name}"][:, i] for name in names)
         u, v = _turned(x, y, scene["stroke_direction"][:, :, i])
         distance = _length(np.maximum(np.abs(u) - reach, 0.0), v) - radius
         _paint(canvas, scene["stroke_colour"][:, i], distance)
 
 
 def _draw(labels: np.ndarray, scene: dict[str, np.ndarray], grain: np.ndarray) -> np.ndarray:
-    """The images (n, H, W, 3) uint8 of n scenes."""
+    """The images (n, 3, H, W) uint8 of n scenes."""
     along, _ = _turned(_SIZE / 2, _SIZE / 2, scene["stripe_direction"])
     phase = along / scene["stripe_period"]
     stripes = 4.0 * np.abs(phase - np.floor(phase) - 0.5) - 1.0
@@ -201,8 +193,7 @@ def _draw(labels: np.ndarray, scene: dict[str, np.ndarray], grain: np.ndarray) -
     light = scene["exposure"] * (1.0 + scene["light"][:, 0] * across + scene["light"][:, 1] * down)
     # Noise comes last, as in a camera: it does not fade with the light.
     canvas = canvas * light[:, None] + (scene["grain"] * grain)[:, None]
-    pixels = np.floor(np.clip(canvas, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
-    return pixels.transpose(0, 2, 3, 1)
+    return np.floor(np.clip(canvas, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
 def read(split: str) -> Images:
@@ -210,8 +201,7 @@ def read(split: str) -> Images:
     key = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
     kept = read_kept(f"shapes-{split}", key)
     if kept is None:
-        drawn, targets = generate(*SPLITS[split])
-        kept = Images(np.ascontiguousarray(drawn.transpose(0, 3, 1, 2)), targets, CLASSES)
+        kept = Images(*generate(*SPLITS[split]), CLASSES)
         keep(f"shapes-{split}", key, kept)
     return kept
 
@@ -219,17 +209,14 @@ def read(split: str) -> Images:
 def generate(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """``count`` labelled scenes, the same bytes for the same ``seed`` on every machine.
 
-    Images (count, 32, 32, 3) uint8, RGB with 0 black; labels (count,) int64, indices into
-    ``CLASSES``, balanced to within one and shuffled. Different seeds give unrelated sets. Raises
-    ValueError where ``count`` is below 1.
+    Images (count, 3, 32, 32) uint8, RGB with 0 black; labels (count,) int64, indices into
+    ``CLASSES``, balanced to within one and shuffled. Different seeds give unrelated sets.
     """
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
     rng = np.random.Generator(np.random.PCG64(seed))
     shuffled = np.argsort(rng.random(count), kind="stable")
     labels = np.arange(count, dtype=np.int64)[shuffled] % len(CLASSES)
     scenes = _random_scenes(rng, count)
-    images = np.empty((count, _SIZE, _SIZE, 3), np.uint8)
+    images = np.empty((count, 3, _SIZE, _SIZE), np.uint8)
     for start in range(0, count, _CHUNK):
         chunk = slice(start, start + _CHUNK)
         part = {name: values[chunk] for name, values in scenes.items()}
