@@ -1,8 +1,4 @@
-"""Whole files or none: every write of the lab is atomic.
-
-A temporary file in the same folder is flushed to disk, then renamed over the old one. A process
-killed at any moment leaves the previous file or the new one, never half a file.
-"""
+"""Whole files or none: a process killed at any moment leaves the old file or the new one."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +14,7 @@ from lab_utils import LabError
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
-    """Have ``write`` fill a temporary file beside ``path``, then rename it over ``path``.
+    """Have ``write`` fill a temporary file beside ``path``, flush it, rename it over ``path``.
 
     Raises LabError where the folder cannot be written or the disk is full.
     """

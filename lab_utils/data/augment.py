@@ -4,21 +4,21 @@ Each operation is torchvision's of that name, on tensors: no loop over images. `
 from the generator that is given, on the CPU, so that its draws do not depend on the device.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-Jitter = tuple[float, float, float, float]  # of brightness, contrast, saturation and hue
 
-
-def distort(images: Tensor, rotation: float, jitter: Jitter, generator: torch.Generator) -> Tensor:
+def distort(
+    images: Tensor, rotation: float, jitter: Sequence[float], generator: torch.Generator
+) -> Tensor:
     """``images`` (B, 3, H, W) uint8, each rotated and then jittered at random; uint8 again.
 
     ``rotation`` is the largest angle in degrees to either side (``RandomRotation``), ``jitter`` how
-    far each colour factor strays from 1, and the hue from 0 (``ColorJitter``). The four colour
-    operations come in random order, a new one for each batch. What is zero is left out.
+    far each of ``ADJUSTMENTS`` strays from doing nothing (``ColorJitter``). These come in random
+    order, a new one for each batch. What is zero is left out.
     """
 
     def draw(middle: float, reach: float) -> Tensor:
@@ -54,12 +54,13 @@ def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:
 
 def adjust_contrast(images: Tensor, factors: Tensor) -> Tensor:
     """Each image moved away from its mean grey, or towards it where the factor is below 1."""
-    return _away_from(gray(images).mean((1, 2, 3), keepdim=True), images, factors)
+    middle = gray(images).mean((1, 2, 3), keepdim=True)
+    return torch.lerp(middle, images, factors.view(-1, 1, 1, 1)).clamp_(0, 1)
 
 
 def adjust_saturation(images: Tensor, factors: Tensor) -> Tensor:
     """Each pixel moved away from its own grey, or towards it where the factor is below 1."""
-    return _away_from(gray(images), images, factors)
+    return torch.lerp(gray(images), images, factors.view(-1, 1, 1, 1)).clamp_(0, 1)
 
 
 def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
@@ -86,10 +87,6 @@ def gray(images: Tensor) -> Tensor:
     """The luma (B, 1, H, W) of RGB ``images`` (B, 3, H, W), weighted as ITU-R BT.601 says."""
     red, green, blue = images.split(1, dim=1)
     return 0.2989 * red + 0.587 * green + 0.114 * blue
-
-
-def _away_from(middle: Tensor, images: Tensor, factors: Tensor) -> Tensor:
-    return torch.lerp(middle, images, factors.view(-1, 1, 1, 1)).clamp_(0, 1)
 
 
 ADJUSTMENTS = (adjust_brightness, adjust_contrast, adjust_saturation, shift_hue)

@@ -41,11 +41,10 @@ class Augmentation:
 def normalize(images: Tensor, normalization: Normalization) -> Tensor:
     """(B, C, H, W) uint8 to float32 with ``(x / 255 - mean) / std`` per channel, channels last."""
     pixels = images.permute(0, 2, 3, 1)
+    mean, std = (torch.tensor(values, device=images.device) for values in normalization)
     # A row of numbers as long as the image: three at a time would leave the vector units idle.
     repeats = images.shape[2] * images.shape[3]
-    mean, std = (torch.tensor(values, device=images.device) for values in normalization)
-    scale = (1 / (255 * std)).repeat(repeats)
-    shift = (-mean / std).repeat(repeats)
+    scale, shift = (1 / (255 * std)).repeat(repeats), (-mean / std).repeat(repeats)
     normal = torch.addcmul(shift, pixels.flatten(1).float(), scale)
     return normal.view(pixels.shape).permute(0, 3, 1, 2)
 
@@ -71,11 +70,10 @@ def crop(bordered: Tensor, chosen: Tensor, top: Tensor, left: Tensor, padding: i
     offsets = 2 * padding + 1
     height, width = (side - 2 * padding for side in bordered.shape[1:3])
     offset = top * offsets + left
-    order = offset.argsort()
-    groups = chosen[order].split(offset.bincount(minlength=offsets**2).tolist())
+    order, sizes = offset.argsort(), offset.bincount(minlength=offsets**2).tolist()
     crops = bordered.new_empty(len(chosen), height, width, bordered.shape[-1])
-    places = crops.split([len(group) for group in groups])
-    for index, (group, place) in enumerate(zip(groups, places, strict=True)):
+    groups = zip(chosen[order].split(sizes), crops.split(sizes), strict=True)
+    for index, (group, place) in enumerate(groups):
         y, x = divmod(index, offsets)
         window = bordered[:, y : y + height, x : x + width]
         torch.index_select(window, 0, group, out=place)
@@ -99,12 +97,10 @@ class Batches:
 
     Yields ``inputs`` (B, 3, H, W) float32, channels last in memory, and ``targets`` (B,) int64, or
     (B, classes) float32 shares where images are mixed. The last batch holds what is left over.
-    Without ``generator`` the images come in order, unchanged, as an evaluation reads them.
-    ``generator`` is a CPU generator, so that the order does not depend on the device; its state and
-    ``epoch``, the number of epochs begun so far, are all the state there is, but for MixUp and
-    CutMix, which draw from torch's global generator as dropout does.
-
-    Raises LabError where ``batch_size`` is larger than the split of a training.
+    Without ``generator`` the images come in order, unchanged, as an evaluation reads them; it is a
+    CPU generator, so that the order does not depend on the device. Its state and ``epoch``, the
+    number of epochs begun so far, are all the state there is, but for MixUp and CutMix, which draw
+    from torch's global generator. Raises LabError for a training with fewer images than a batch.
     """
 
     def __init__(

@@ -1,8 +1,4 @@
-"""The images of a run as uint8 tensors, with a validation split held out.
-
-``load`` gives training and validation images. ``load_test`` gives the test images; it is called
-only once the model is chosen.
-"""
+"""The images of a run as uint8 tensors, with a validation split held out."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,7 +102,7 @@ def load(run: Run) -> Dataset:
 
 
 def load_test(run: Run, dataset: Dataset) -> Split:
-    """The test images that go with ``dataset``, ``test_size`` of them or all."""
+    """The test images that go with ``dataset``; called only once the model is chosen."""
     found = read(dataset.name, "test", run.settings)
     return _split(found, _subset(found.targets, run.settings.test_size, run.settings.seed))
 

@@ -37,23 +37,22 @@ def read(split: str, settings: Settings) -> Images:
     """
     top, size = root(settings), settings.image_size
     classes = _classes(top, split)
-    files = [(path, k) for k, x in enumerate(classes) for path in image_files(top / split / x)]
-    paths = [path.relative_to(top).as_posix() for path, _ in files]
+    files = [path for name in classes for path in image_files(top / split / name)]
+    paths = [path.relative_to(top).as_posix() for path in files]
+    states, this_module = [_state(path) for path in files], Path(__file__).read_bytes()
     name = f"folder-{_digest(top.resolve())}-{split}"
-    states, this_module = [_state(path) for path, _ in files], Path(__file__).read_bytes()
     key = _digest(paths, states, classes, size, PIL.__version__, this_module)
     if kept := read_kept(name, key):
         return kept
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
-        decoded = list(pool.map(lambda file: _decode(file[0], size), files))
-    errors = {p: x for p, x in zip(paths, decoded, strict=True) if isinstance(x, Exception)}
-    good = [i for i, path in enumerate(paths) if path not in errors]
-    targets = np.array([files[i][1] for i in good], dtype=np.int64)
-    counts = np.bincount(targets, minlength=len(classes))
-    if not counts.all():
-        empty = top / split / classes[counts.argmin()]
-        raise LabError(f"{empty} holds no readable image; add some or remove it.")
-    pixels = np.ascontiguousarray([decoded[i] for i in good])
+        decoded = dict(zip(paths, pool.map(lambda file: _decode(file, size), files), strict=True))
+    errors = {path: x for path, x in decoded.items() if isinstance(x, Exception)}
+    good = [path for path in paths if path not in errors]
+    targets = np.array([classes.index(path.split("/")[1]) for path in good], dtype=np.int64)
+    if empty := set(range(len(classes))) - set(targets):
+        folder = top / split / classes[min(empty)]
+        raise LabError(f"{folder} holds no readable image; add some or remove it.")
+    pixels = np.ascontiguousarray([decoded[path] for path in good])
     images = Images(pixels, targets, classes, tuple(errors))
     # A file that the system refuses, because it is locked or remote, may be readable next time.
     if not any(getattr(error, "errno", None) for error in errors.values()):

@@ -41,8 +41,8 @@ def describe() -> Computer:
     """This machine."""
     gpu = gpu_gb = None
     if torch.cuda.is_available():
-        properties = torch.cuda.get_device_properties(0)
-        gpu, gpu_gb = properties.name, properties.total_memory / 1e9
+        found = torch.cuda.get_device_properties(0)
+        gpu, gpu_gb = found.name, found.total_memory / 1e9
     elif torch.backends.mps.is_available():
         gpu = "Apple GPU (shares the main memory)"
     return Computer(
