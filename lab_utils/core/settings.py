@@ -125,7 +125,7 @@ class Settings(BaseModel):
         "where the model learns its images by heart, accuracy.", ge=1,
     )  # fmt: skip
     clip_norm: float | None = _says(
-        None, "A longer gradient is cut to this length: no batch throws the weights far off.", gt=0
+        None, "A longer gradient is shortened to this: no batch throws the weights far off.", gt=0
     )
     ema_decay: float | None = _says(
         None, "What is judged and kept is a running average of the weights, of which each step "

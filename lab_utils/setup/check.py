@@ -117,9 +117,7 @@ def gradient_difference(
         gradient = torch.cat([p.grad.flatten() for p in copied.parameters() if p.requires_grad])
         return [value.detach().cpu().double() for value in (loss, gradient)]
 
-    exact, found = (
-        loss_and_gradient("cpu", torch.float64),
-        loss_and_gradient(machine.device, torch.float32),
-    )
+    exact = loss_and_gradient("cpu", torch.float64)
+    found = loss_and_gradient(machine.device, torch.float32)
     differences = [(b - a).norm() / a.norm() for a, b in zip(exact, found, strict=True)]
     return torch.stack(differences).max().item()  # unlike Python's max it keeps NaN

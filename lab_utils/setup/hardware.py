@@ -46,8 +46,7 @@ def choose(settings: Settings) -> Machine:
     Raises LabError where the settings name a device or precision this machine lacks, or ``compile``
     without CUDA.
     """
-    asked = "asked for by the settings"
-    name = settings.device
+    name, asked = settings.device, "asked for by the settings"
     if name == "auto":
         name = next(name for name in _DEVICES if _works(name))
     elif not _works(name):
@@ -87,7 +86,7 @@ def _bfloat16_hardware(device: str) -> tuple[bool, str]:
         return False, "bfloat16 autocast is not used on Apple GPUs"
     flags = torch.cpu.get_capabilities()
     found = any(flags.get(flag) for flag in ("amx_bf16", "avx512_bf16"))
-    return found, f"the CPU {'has' if found else 'lacks'} AMX_BF16 or AVX512_BF16"
+    return found, f"the CPU {'has' if found else 'lacks'} bfloat16 hardware (AVX512_BF16, AMX_BF16)"
 
 
 def on_cpu(settings: Settings, reason: str) -> Machine:
