@@ -25,13 +25,7 @@ CIFAR = [
 FIGURES = {
     "02_data": ("class_counts", "samples", "mean_images", "pixel_histograms", "augmentation"),
     "03_model": ("feature_maps", "overfit"),
-    "04_training": (
-        "lr_schedule",
-        "loss_curves",
-        "accuracy_curves",
-        "lr_curve",
-        "throughput",
-    ),
+    "04_training": ("lr_schedule", "loss_curves", "accuracy_curves", "lr_curve"),
     "05_evaluation": (
         "confusion_matrix",
         "per_class",

@@ -1,7 +1,6 @@
-"""The figures of notebook 04: the schedule, the curves, and how fast the epochs went."""
+"""The figures of notebook 04: the schedule and the curves."""
 
 from collections.abc import Sequence
-from statistics import median
 
 from matplotlib.axes import Axes
 import numpy as np
@@ -18,7 +17,6 @@ from lab_utils.core.drawing import (
     styled,
     whole_numbers,
 )  # fmt: skip
-from lab_utils.setup.hardware import Machine
 from lab_utils.training.findings import schedule_effect
 from lab_utils.training.history import Epoch, best_of
 
@@ -157,28 +155,4 @@ def lr_curve(history: Sequence[Epoch], rates: Sequence[float]) -> Drawing:
         + schedule_effect(history, rates),
         "Two line plots on one axis of epochs: above the learning rate of every step, below the "
         f"validation accuracy, which ends at {history[-1].val_accuracy:.1%}.",
-    )
-
-
-@styled
-def throughput(history: Sequence[Epoch], machine: Machine) -> Drawing:
-    """Images per second of every epoch on ``machine``, and their median."""
-    figure, ax = new_figure(*HALF)
-    rates = _values(history, "images_per_second")
-    middle = median(rates)
-    ax.bar(_values(history, "epoch"), rates, color=BLUE, width=0.7)
-    ax.set_xlim(0.3, len(history) + 0.7)
-    ax.axhline(middle, color=ORANGE, linestyle="--", linewidth=1.2)
-    ax.set_title(f"dashed: median {middle:,.0f}", color=ORANGE, loc="right")
-    ax.set(xlabel="epoch", ylabel="images per second")
-    ax.yaxis.set_major_formatter("{x:,.0f}")
-    ax.grid(axis="x", visible=False)
-    whole_numbers(ax.xaxis)
-    return Drawing(
-        "throughput",
-        figure,
-        f"Training images per second in each epoch: median {middle:,.0f}, from {min(rates):,.0f} "
-        f"to {max(rates):,.0f}, on {machine.device.type} in {machine.precision}.",
-        f"Bar chart: images per second in each of {len(rates)} epochs, with a dashed line at the "
-        f"median. The lowest bar reaches {min(rates) / max(rates):.0%} of the highest.",
     )

@@ -39,7 +39,7 @@ class Choice:
 def hyperparameters(training: Training) -> list[Choice]:
     """Everything that decides how ``training`` goes, with the reason for its value."""
     settings, held_out = training.settings, len(training.dataset.val)
-    steps = _steps(training)
+    steps = -(-len(training.batches) // settings.accumulate)
     numbers = {  # what a value means for these data, on this machine
         "batch_size": f"{steps:,} steps an epoch. ",
         "epochs": f"{settings.epochs * steps:,} steps in all. ",
@@ -55,10 +55,6 @@ def hyperparameters(training: Training) -> list[Choice]:
     ]
 
 
-def _steps(training: Training) -> int:
-    return -(-len(training.batches) // training.settings.accumulate)
-
-
 def _plain(value: Any) -> str:
     if isinstance(value, tuple):
         return "/".join(f"{part:g}" for part in value)
@@ -68,10 +64,9 @@ def _plain(value: Any) -> str:
 def while_training(training: Training) -> str:
     """What was on while training accuracy was measured: ``with dropout and augmentation``."""
     names = {choice.name for choice in hyperparameters(training)}
-    modules = training.model.modules()
-    dropout = any(getattr(m, "p", 0) for m in modules if "Dropout" in type(m).__name__)
-    augmented = names & {*_AUGMENTATION, "mixup", "cutmix"}
-    present = [word for word, on in (("dropout", dropout), ("augmentation", augmented)) if on]
+    dropout = any("Dropout" in type(m).__name__ and m.p for m in training.model.modules())
+    augmented = bool(names & {*_AUGMENTATION, "mixup", "cutmix"})
+    present = ["dropout"] * dropout + ["augmentation"] * augmented
     return "with " + " and ".join(present) if present else "while the weights changed"
 
 
@@ -133,10 +128,11 @@ def schedule_effect(history: Sequence[Epoch], rates: Sequence[float]) -> str:
 def results(training: Training, resumed_from: int) -> dict[str, Any]:
     """The plain results of a finished training, by the names that training.json has them."""
     history, best, last = training.history, best_of(training.history), training.history[-1]
+    steps = -(-len(training.batches) // training.settings.accumulate)
     return {
         "epochs": len(history),
-        "steps": len(history) * _steps(training),
-        "steps_per_epoch": _steps(training),
+        "steps": len(history) * steps,
+        "steps_per_epoch": steps,
         "train_seconds": sum(row.seconds for row in history),
         "best_epoch": best.epoch,
         "best_val_accuracy": best.val_accuracy,

@@ -33,10 +33,7 @@ OUT_OF_MEMORY = re.compile(
 
 
 def fit(
-    training: Training,
-    folder: Path,
-    train_epoch: Loop = train_epoch,
-    progress: Any = None,
+    training: Training, folder: Path, train_epoch: Loop = train_epoch, progress: Any = None
 ) -> list[Epoch]:
     """Train to the end with the loop ``train_epoch``; the history, also in ``training.history``.
 

@@ -25,7 +25,7 @@ from lab_utils.model.predict import count_correct
 from lab_utils.setup.hardware import Machine
 from lab_utils.training.checkpoints import rng_state, set_rng_state
 from lab_utils.training.history import Epoch, best_of
-from lab_utils.training.optim import Accumulation, make_optimizer, make_plateau, make_schedule
+from lab_utils.training.optim import make_optimizer, make_plateau, make_schedule
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, 3, H, W) float32, targets (B,) int64 or (B, K) shares
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (B, K) and targets to a scalar
@@ -62,11 +62,7 @@ class Training:
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        dataset: Dataset,
-        machine: Machine,
-        model: nn.Module | None = None,
+        self, settings: Settings, dataset: Dataset, machine: Machine, model: nn.Module | None = None
     ) -> None:
         self.settings, self.dataset, self.machine = settings, dataset, machine
         model = model or new_model(settings, dataset)
@@ -99,12 +95,11 @@ class Training:
         if average:
             optimizer.register_step_post_hook(lambda *_: average.update_parameters(model))
         self.loss_function: Loss = cross_entropy
-        if settings.accumulate > 1:
-            images = len(self.dataset.train)
-            self.optimizer = Accumulation(optimizer, images, settings)
         if settings.accumulate > 1 or settings.label_smoothing:
-            share = getattr(self.optimizer, "share", lambda: 1.0)
-            self.loss_function = Objective(settings.label_smoothing, share)
+            from lab_utils.training.accumulation import Accumulation, Objective
+
+            self.optimizer = Accumulation(optimizer, len(self.dataset.train), settings)
+            self.loss_function = Objective(settings.label_smoothing, self.optimizer.share)
 
     @property
     def judged(self) -> nn.Module:
@@ -183,22 +178,3 @@ class MixedPrecision(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         with self.machine.autocast():
             return self.model(inputs).float()
-
-
-class Objective:
-    """A loss whose value is the plain cross-entropy, and whose gradient is of what is minimised.
-
-    So the curves of every recipe can be compared. ``share()`` is the batch's share of the images of
-    one optimiser step: gradients of several batches then add up to that of one large batch.
-    """
-
-    def __init__(self, label_smoothing: float, share: Callable[[], float]) -> None:
-        self.label_smoothing, self.share = label_smoothing, share
-
-    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        plain = cross_entropy(logits, targets)
-        minimised = plain
-        if self.label_smoothing:
-            minimised = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        zero_with_its_gradient = minimised - minimised.detach()
-        return plain.detach() + self.share() * zero_with_its_gradient

@@ -1,9 +1,11 @@
-"""Muon for convolution filters, through PyTorch's own Muon."""
+"""Muon for convolution filters, through PyTorch's own Muon, beside an optimiser of the rest."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 
 class FilterMuon(torch.optim.Muon):
@@ -68,3 +70,32 @@ def _layout(filters: Tensor) -> torch.memory_format:
 def _matrix(filters: Tensor, layout: torch.memory_format) -> Tensor:
     # Any order of the columns serves, as long as it is always the same; this one is a view.
     return (filters.movedim(1, -1) if layout is torch.channels_last else filters).flatten(1)
+
+
+class Together(Optimizer):
+    """Several optimisers that step as one; schedules see all of their parameter groups."""
+
+    def __init__(self, *optimizers: Optimizer) -> None:
+        # The groups are the optimisers' own dictionaries: a changed lr reaches them.
+        super().__init__([group for o in optimizers for group in o.param_groups], {})
+        self.optimizers = optimizers
+
+    def step(self, closure: None = None) -> None:
+        """One step of each."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients of all their parameters."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Their states, in order."""
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put each back into its state."""
+        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+        self.param_groups = [group for o in self.optimizers for group in o.param_groups]

@@ -1,7 +1,6 @@
 """Optimisers and learning-rate schedules: PyTorch's own, chosen by the settings."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
@@ -9,73 +8,6 @@ from torch.optim import Optimizer, lr_scheduler
 
 from lab_utils.core.settings import Settings
 from lab_utils.training.history import Epoch
-
-
-class Together(Optimizer):
-    """Several optimisers that step as one; schedules see all of their parameter groups."""
-
-    def __init__(self, *optimizers: Optimizer) -> None:
-        # The groups are the optimisers' own dictionaries: a changed lr reaches them.
-        super().__init__([group for o in optimizers for group in o.param_groups], {})
-        self.optimizers = optimizers
-
-    def step(self, closure: None = None) -> None:
-        """One step of each."""
-        for optimizer in self.optimizers:
-            optimizer.step()
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clear the gradients of all their parameters."""
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Their states, in order."""
-        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put each back into its state."""
-        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(own)
-        self.param_groups = [group for o in self.optimizers for group in o.param_groups]
-
-
-class Accumulation:
-    """An optimiser that steps once for every ``accumulate`` batches, on the sum of their gradients.
-
-    Of the batches left at the end of an epoch of ``images`` it makes one step, however few they
-    are. Whoever minimises each batch's mean loss times ``share()`` gets the gradient of the mean
-    over all images of the step.
-    """
-
-    def __init__(self, optimizer: Optimizer, images: int, settings: Settings) -> None:
-        self.optimizer, self.images = optimizer, images
-        self.size, self.together = settings.batch_size, settings.accumulate
-        self.done = 0  # batches of this epoch
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """Those of the optimiser, which loading a state replaces."""
-        return self.optimizer.param_groups
-
-    def share(self) -> float:
-        """The share that the current batch has of the images of its step."""
-        first = self.done - self.done % self.together
-        step = min(self.images, (first + self.together) * self.size) - first * self.size
-        return min(self.size, self.images - self.done * self.size) / step
-
-    def zero_grad(self) -> None:
-        """Clear the gradients before the first batch of a step."""
-        if self.done % self.together == 0:
-            self.optimizer.zero_grad()
-
-    def step(self) -> None:
-        """Count a batch; after the last one of a step, or of the epoch, update the weights."""
-        self.done += 1
-        batches = -(-self.images // self.size)
-        if self.done % self.together == 0 or self.done == batches:
-            self.optimizer.step()
-        self.done %= batches
 
 
 def make_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
@@ -102,7 +34,7 @@ def make_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
         rest = kind(groups, betas=(settings.momentum, settings.beta2), **common)
     if not filters:
         return rest
-    from lab_utils.training.muon import FilterMuon
+    from lab_utils.training.muon import FilterMuon, Together
 
     return Together(rest, FilterMuon(filters, settings.muon_lr))
 
@@ -112,10 +44,10 @@ def make_schedule(
 ) -> lr_scheduler.LRScheduler:
     """The settings' learning-rate schedule; ``step()`` it after every optimiser step.
 
-    It scales the learning rate of every parameter group alike, down to ``min_lr`` where there is
-    one. With ``accumulate`` an epoch has fewer steps than batches. ``warmup_epochs`` come first: a
-    straight line up to the learning rate with which the schedule then begins. For ``plateau`` this
-    is the warm-up alone; ``make_plateau`` has the rest.
+    It scales the rate of every parameter group alike. With ``accumulate`` an epoch has fewer steps
+    than batches. ``warmup_epochs`` come first: a straight line up to the rate with which the
+    schedule then begins. For ``plateau`` this is the warm-up alone; ``make_plateau`` has the rest.
+    A new schedule needs its sentence too: ``SCHEDULES`` in core/settings.py.
 
     one_cycle is Smith and Topin's (arXiv:1708.07120) with a constant momentum; cosine is one half
     wave and warm_restarts several (arXiv:1608.03983).

@@ -13,18 +13,6 @@ from lab_utils.training.history import Epoch
 from lab_utils.training.loop import Training
 
 
-def epoch_line(history: list[Epoch], epochs: int) -> str:
-    """One line about the last epoch, with the time left at the pace so far."""
-    row = history[-1]
-    left = (epochs - len(history)) * sum(r.seconds for r in history) / len(history)
-    return (
-        f"epoch {row.epoch:3d}/{epochs}  "
-        f"loss {row.train_loss:.4f}  accuracy {row.train_accuracy:.2%}  "
-        f"val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:.2%}  "
-        f"{row.seconds:.1f} s  {row.images_per_second:,.0f} images/s  left {left:.0f} s"
-    )
-
-
 class Quiet:
     """Shows nothing: for a small training beside the one that counts."""
 
@@ -69,8 +57,14 @@ class TrainingProgress:
 
     def epoch(self, history: list[Epoch]) -> None:
         """After an epoch: its line, and in JupyterLab the curves so far."""
-        epochs = self.training.settings.epochs
-        line = epoch_line(history, epochs)
+        row, epochs = history[-1], self.training.settings.epochs
+        left = (epochs - len(history)) * sum(r.seconds for r in history) / len(history)
+        line = (
+            f"epoch {row.epoch:3d}/{epochs}  "
+            f"loss {row.train_loss:.4f}  accuracy {row.train_accuracy:.2%}  "
+            f"val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:.2%}  "
+            f"{row.seconds:.1f} s  {row.images_per_second:,.0f} images/s  left {left:.0f} s"
+        )
         if self.text is None:
             print(line, flush=True)
             return

@@ -136,9 +136,7 @@ def test_the_loss_of_a_hopeless_answer_is_not_cut_off():
 
 def test_the_figures_of_a_class_are_those_done_by_hand():
     cat, dog = metrics.per_class(
-        answers([0, 0, 0, 1, 1, 0, 1, 1, 1, 1]),
-        torch.tensor([0] * 5 + [1] * 5),
-        ["cat", "dog"],
+        answers([0, 0, 0, 1, 1, 0, 1, 1, 1, 1]), torch.tensor([0] * 5 + [1] * 5), ["cat", "dog"]
     )
     assert (cat.name, cat.support) == ("cat", 5)
     assert (cat.precision, cat.recall, cat.f1) == (3 / 4, 3 / 5, pytest.approx(2 / 3))

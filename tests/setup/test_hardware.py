@@ -43,11 +43,7 @@ class FloatOnly(nn.Module):
 
 @pytest.mark.parametrize(
     ("spoil", "trusted"),
-    [
-        (lambda x: x, True),
-        (lambda x: x * 1.5, False),
-        (lambda x: x * float("nan"), False),
-    ],
+    [(lambda x: x, True), (lambda x: x * 1.5, False), (lambda x: x * float("nan"), False)],
     ids=["right", "wrong", "not a number"],
 )
 def test_a_device_is_trusted_only_where_its_gradient_is_right(spoil, trusted):

@@ -20,8 +20,7 @@ def test_the_verdict_follows_from_the_gap_and_the_training_accuracy():
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize(
-    "schedule",
-    ["constant", "step", "cosine", "one_cycle", "linear", "warm_restarts", "plateau"],
+    "schedule", ["constant", "step", "cosine", "one_cycle", "linear", "warm_restarts", "plateau"]
 )
 @pytest.mark.parametrize("epochs", [1, 20])
 def test_every_hyperparameter_has_a_reason(dataset, settings, optimizer, schedule, epochs):

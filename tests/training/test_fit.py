@@ -6,13 +6,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from toy import (
-    CPU,
-    Watch,
-    same,
-    train,
-    without_times,
-)
+from toy import CPU, Watch, same, train, without_times
 
 from lab_utils import LabError
 from lab_utils.core.run import Run

@@ -10,17 +10,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from toy import (
-    CPU,
-    HALF,
-    Watch,
-    flat,
-    same,
-    small_net,
-    still_batches,
-    toy,
-    train,
-)
+from toy import CPU, HALF, Watch, flat, same, small_net, still_batches, toy, train
 
 from lab_utils.core.params import project_root
 from lab_utils.core.settings import Settings
@@ -28,9 +18,10 @@ from lab_utils.data.batches import Batches, normalize, training_batches
 from lab_utils.data.dataset import Split
 from lab_utils.model.predict import accuracy, predict
 from lab_utils.setup.hardware import Machine
+from lab_utils.training.accumulation import Objective
 from lab_utils.training.checkpoints import load_best, load_checkpoint
 from lab_utils.training.fit import fit
-from lab_utils.training.loop import Objective, Training, train_epoch
+from lab_utils.training.loop import Training, train_epoch
 
 
 def toy_net():

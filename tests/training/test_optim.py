@@ -10,14 +10,8 @@ from torch import nn
 from lab_utils.core.settings import Settings
 from lab_utils.model.networks.simplecnn import SimpleCNN
 from lab_utils.training.history import Epoch
-from lab_utils.training.muon import FilterMuon
-from lab_utils.training.optim import (
-    Together,
-    make_optimizer,
-    make_plateau,
-    make_schedule,
-    schedule_values,
-)
+from lab_utils.training.muon import FilterMuon, Together
+from lab_utils.training.optim import make_optimizer, make_plateau, make_schedule, schedule_values
 
 
 def settings(**values):
