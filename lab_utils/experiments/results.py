@@ -11,7 +11,7 @@ from pathlib import Path
 import zipfile
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass
 
 from lab_utils import LabError
@@ -63,10 +63,12 @@ def load(run: Run) -> Result:
     try:
         metrics["fingerprint"] = run.manifest["05_evaluation"]["data"]["fingerprint"]
         return Result(run=run, history=history, predicted=predicted, targets=targets, **metrics)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except ValidationError as error:
+        wrong = ", ".join(str(problem["loc"][0]) for problem in error.errors())
+        raise LabError(f"{run.file(METRICS)} lacks {wrong}; run 05_evaluation again.") from None
+    except (KeyError, TypeError, AttributeError):
         raise LabError(
-            f"{run.file(METRICS)} or manifest.json is damaged ({reason}); run 05_evaluation again."
+            f"{run.file('manifest.json')} is damaged; delete it and run again."
         ) from None
 
 
