@@ -65,7 +65,9 @@ def load(run: Run) -> Result:
         return Result(run=run, history=history, predicted=predicted, targets=targets, **metrics)
     except ValidationError as error:
         wrong = ", ".join(str(problem["loc"][0]) for problem in error.errors())
-        raise LabError(f"{run.file(METRICS)} lacks {wrong}; run 05_evaluation again.") from None
+        raise LabError(
+            f"{run.file(METRICS)} is damaged ({wrong}); run 05_evaluation again."
+        ) from None
     except (KeyError, TypeError, AttributeError):
         raise LabError(
             f"{run.file('manifest.json')} is damaged; delete it and run again."
