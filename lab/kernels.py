@@ -24,7 +24,7 @@ from lab_utils.core.params import project_root
 _FORK = sys.platform == "linux"
 _LAUNCHER = "ipykernel_launcher"  # the module that a kernel's command line names
 # What most notebooks import; nothing here may start a thread, which a copy would not have.
-_IMPORTS = ("lab_utils.training.fit", "lab_utils.speed.profiling", "lab_utils.insight.figures")
+_IMPORTS = ("torchvision.datasets", "lab_utils.training.fit", "lab_utils.evaluation.figures")
 
 
 def start() -> AsyncKernelManager:
@@ -72,7 +72,7 @@ class _ForkServer:
             return self.requests.recv()
         except (OSError, EOFError):  # the server has ended
             return None
-        except BaseException:  # Ctrl-C: the answer would be taken for that to the next request
+        except BaseException:  # Ctrl-C: its answer would be read as that to the next request
             self.process.kill()
             _ForkServer.running = None
             raise

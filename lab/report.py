@@ -62,7 +62,8 @@ def build(run: Run, output: Path | None = None) -> Path:
             file = f"compared/{drawing.name}.svg"
             sources[file] = drawing.encode()
             inputs["figures"][drawing.name] = {
-                "file": file, "caption": drawing.caption, "alt": drawing.alt,
+                "step": "05_evaluation", "file": file, "caption": drawing.caption,
+                "alt": drawing.alt,
             }  # fmt: skip
     pdf = _compile(run, sources, inputs, ended)
     output = Path(output) if output else run.file("report.pdf")

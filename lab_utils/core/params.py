@@ -26,8 +26,8 @@ class Params(BaseModel):
     experiments: dict[str, _Section] = Field(min_length=1)
 
     def settings(self, experiment: str) -> Settings:
-        """The settings of ``experiment`` as they are written here."""
-        return Settings(experiment=experiment, **self.defaults | self.experiments[experiment])
+        """The settings of ``experiment`` as they are written here; LabError for a wrong value."""
+        return _checked(experiment, self.defaults | self.experiments[experiment])
 
 
 def project_root() -> Path:
@@ -46,19 +46,21 @@ def runs_dir() -> Path:
 
 def load_params() -> Params:
     """``params.yaml``; LabError where it is missing or does not hold what it should."""
+    path = project_root() / "params.yaml"
     try:
-        text = (project_root() / "params.yaml").read_text(encoding="utf-8")
-        return Params.model_validate(yaml.safe_load(text))
+        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise LabError(f"Cannot read {path}: {error.strerror}; restore it from the lab.") from None
     except ValidationError as error:
-        problem = error.errors()[0]
-        reason = f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-    raise LabError(f"params.yaml must be mended, as UTF-8 text in YAML: {reason}")
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "the whole file"
+        raise LabError(f"params.yaml: {where} must hold lines of the form key: value.") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        where = " ".join(str(error).split())
+        raise LabError(f"params.yaml is not YAML in UTF-8; mend it there: {where}") from None
 
 
 def load_settings(experiment: str, /, **overrides: Any) -> Settings:
-    """As ``resolve``, but an override of None keeps the file's value: a notebook may leave it."""
+    """As ``resolve``, but an override of None keeps the file's value, as a notebook's do."""
     return resolve(experiment, {k: value for k, value in overrides.items() if value is not None})
 
 
@@ -73,7 +75,10 @@ def resolve(experiment: str, changes: Mapping[str, Any]) -> Settings:
         raise LabError(f"No experiment {experiment!r} in params.yaml; choose one of: {names}.")
     values = params.defaults | params.experiments[experiment]
     values |= parse_assignments(os.environ.get("LAB_SET", "").split(), "LAB_SET")
-    values |= changes
+    return _checked(experiment, values | changes)
+
+
+def _checked(experiment: str, values: Mapping[str, Any]) -> Settings:
     known = Settings.model_fields.keys() - {"experiment"}
     if unknown := [key for key in values if key not in known]:
         close = difflib.get_close_matches(str(unknown[0]), known, n=1)

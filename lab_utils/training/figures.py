@@ -128,10 +128,10 @@ def lr_schedule(rates: Sequence[float], steps_per_epoch: int) -> Drawing:
     return Drawing(
         "lr_schedule",
         figure,
-        f"Learning rate of each of the {len(rates):,} batches: it begins at {rates[0]:.3g}, is "
+        f"Learning rate at each of the {len(rates):,} batches: it begins at {rates[0]:.3g}, is "
         f"largest ({highest:.3g}) after {after:.1f} of {len(rates) / steps_per_epoch:g} epochs and "
         f"ends at {rates[-1]:.3g}.",
-        "Line plot of the learning rate over the epochs completed, one value per step, with a dot "
+        "Line plot of the learning rate over the epochs completed, one value per batch, with a dot "
         f"at its peak after {after:.1f} epochs.",
     )
 
@@ -151,8 +151,8 @@ def lr_curve(history: Sequence[Epoch], rates: Sequence[float]) -> Drawing:
     return Drawing(
         "lr_curve",
         figure,
-        "Learning rate of every step, above the validation accuracy after every epoch. "
+        "Learning rate at every batch, above the validation accuracy after every epoch. "
         + schedule_effect(history, rates),
-        "Two line plots on one axis of epochs: above the learning rate of every step, below the "
+        "Two line plots on one axis of epochs: above the learning rate at every batch, below the "
         f"validation accuracy, which ends at {history[-1].val_accuracy:.1%}.",
     )

@@ -6,12 +6,10 @@ from math import sqrt
 from statistics import median
 from typing import Any, NamedTuple
 
-from lab_utils.training.history import Epoch, best_of
+from lab_utils.training.history import LARGEST_GAP, Epoch, best_of
 from lab_utils.training.loop import Training
 
-# Above this gap (training minus validation accuracy) the model has learned its images by heart.
-# Below this training accuracy it could learn more of them: a rule of thumb for about ten classes.
-GAP_LIMIT = 0.10
+# Below this training accuracy a model could learn more: a rule of thumb for about ten classes.
 TRAIN_LIMIT = 0.80
 # The settings that every training has, and those that are listed where they are on. The others
 # belong to one of these and are told with it.
@@ -83,9 +81,9 @@ def verdict(train_accuracy: float, val_accuracy: float) -> Verdict:
     Both accuracies must be measured alike: the same weights, evaluation mode, no augmentation.
     """
     gap = 100 * (train_accuracy - val_accuracy)
-    finding, limit = "balanced", f"the {100 * GAP_LIMIT:.0f} points this lab accepts"
+    finding, limit = "balanced", f"the {100 * LARGEST_GAP:.0f} points this lab accepts"
     reading = f", within {limit}" if gap >= 0 else ""
-    if gap > 100 * GAP_LIMIT:
+    if gap > 100 * LARGEST_GAP:
         finding, reading = "overfitting", f", more than {limit}"
     elif train_accuracy < TRAIN_LIMIT:
         finding = "underfitting"

@@ -60,9 +60,9 @@ def fit(
             training.history.append(row)
             if best_of(training.history) is row:
                 save_best(best, training.judged, _about(training, row))
+            write_history(folder / "history.csv", training.history)  # first: else a row may be lost
             state = training.state_dict()
             write_atomic(last, lambda path, state=state: torch.save(state, path))
-            write_history(folder / "history.csv", training.history)
             progress.epoch(training.history)
     except (MemoryError, RuntimeError) as error:  # CUDA's own kind is a RuntimeError
         if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
@@ -81,8 +81,8 @@ def _go_on(training: Training, last: Path) -> None:
         training.load_state_dict(load_checkpoint(last))
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise LabError(
-            f"{last} is damaged or of another training ({type(error).__name__}); delete it and run "
-            "04_training again."
+            f"{last} is damaged or of another training ({type(error).__name__}: {error}); delete "
+            "it and run 04_training again."
         ) from error
 
 

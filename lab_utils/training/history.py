@@ -8,6 +8,8 @@ from typing import NamedTuple
 from lab_utils import LabError
 from lab_utils.core.files import write_text
 
+LARGEST_GAP = 0.10  # of training over validation accuracy; the lab's reading of "reasonable"
+
 
 class Epoch(NamedTuple):
     """What one epoch of training brought. Accuracies are fractions of 1, losses nats an image."""

@@ -16,7 +16,6 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lab_utils import LabError
 from lab_utils.core.settings import Settings
 from lab_utils.data.batches import training_batches
 from lab_utils.data.dataset import Dataset
@@ -68,7 +67,7 @@ class Training:
         model = model or new_model(settings, dataset)
         self.model = model.to(machine.device, memory_format=torch.channels_last)
         self.batches: Iterable[Batch] = training_batches(settings, dataset, machine.device)
-        self._order = self.batches  # their state is part of the training's, whatever is iterated
+        self._order = self.batches  # kept for the state, if batches are replaced
         self.history: list[Epoch] = []
         self.average: AveragedModel | None = None
         if settings.ema_decay:
@@ -129,7 +128,8 @@ class Training:
         def told() -> Iterator[Batch]:
             for step, batch in enumerate(self.batches):
                 yield batch  # the loop comes back for the next one when it is done with this
-                on_step(step, losses.pop().detach())
+                on_step(step, losses[-1].detach() if losses else torch.tensor(torch.nan))
+                losses.clear()
 
         return train_epoch(self.network, told(), noted, self.optimizer)
 
@@ -150,12 +150,13 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken; LabError where that training had other data.
+        """Go on where ``state_dict`` was taken.
 
-        Raises KeyError, TypeError or RuntimeError where ``state`` is no state of such a training.
+        Raises KeyError, TypeError, ValueError or RuntimeError where ``state`` is of no such
+        training, or of one on other data.
         """
         if state["data"] != self.dataset.fingerprint:
-            raise LabError(f"run {self.settings.experiment!r} was trained on other data")
+            raise ValueError("it was trained on other data")
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.history = [Epoch(**row) for row in state["history"]]

@@ -94,10 +94,8 @@ def make_plateau(settings: Settings, optimizer: Optimizer) -> lr_scheduler.Reduc
     """What ``step(val_loss)`` after every epoch does for ``plateau``; None for other schedules."""
     if settings.schedule != "plateau":
         return None
-    factor, patience = settings.gamma, settings.plateau_patience
-    return lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=factor, patience=patience, min_lr=settings.min_lr
-    )
+    wait = {"patience": settings.plateau_patience, "min_lr": settings.min_lr}
+    return lr_scheduler.ReduceLROnPlateau(optimizer, factor=settings.gamma, **wait)
 
 
 def schedule_values(

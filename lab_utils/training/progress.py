@@ -16,15 +16,13 @@ from lab_utils.training.loop import Training
 class Quiet:
     """Shows nothing: for a small training beside the one that counts."""
 
-    def step(self, step: int, loss: Tensor) -> None:
-        """After a training step."""
+    def step(self, step: int, loss: Tensor) -> None: ...
 
-    def epoch(self, history: list[Epoch]) -> None:
-        """After an epoch."""
+    def epoch(self, history: list[Epoch]) -> None: ...
 
 
 class TrainingProgress:
-    """Shows how ``training`` gets on: ``fit(training, folder, TrainingProgress(training))``.
+    """Shows how ``training`` gets on; what ``fit`` tells its progress to where nothing is given.
 
     Headless it prints a line per epoch. In JupyterLab one display updates in place: a bar with
     loss, images per second and time left, and the curves so far.

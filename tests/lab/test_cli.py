@@ -6,9 +6,9 @@ import sys
 from fabricate import make_run
 
 from lab.cli import main
-from lab.runner import pending
+from lab.runner import execute, pending
 from lab_utils.core.params import load_settings, project_root
-from lab_utils.core.run import OPTIONAL
+from lab_utils.core.run import OPTIONAL, RECORDS
 
 
 def test_lab_list_shows_every_run_and_the_damaged_ones(runs, capsys):
@@ -52,6 +52,18 @@ def test_the_optional_notebooks_are_executed_where_they_are_asked_for(runs):
     assert pending(run, "09_insight") == ["09_insight"]
     assert pending(run, "06_deployment") == ["06_deployment"]
     assert pending(run, "06_deployment", optional=True) == ["06_deployment", *OPTIONAL]
+
+
+def test_a_run_from_an_earlier_step_voids_what_the_optional_notebooks_found(runs, monkeypatch):
+    """Else a run could not begin anew on other data: 08 and 09 would hold it to the old ones."""
+    run = make_run(runs / "done")
+    for step in OPTIONAL:
+        run.begin(step)
+        run.finish()
+    monkeypatch.setattr("lab.runner._execute_all", lambda *_: None)
+    monkeypatch.setattr("lab.kernels.start_fork_server", lambda: None)
+    execute(run, pending(run, "04_training"), "04_training")
+    assert [step for step in RECORDS if run.done(step)] == list(RECORDS)[:3]
 
 
 def test_the_process_is_prepared_before_torch_is_loaded(runs, monkeypatch):

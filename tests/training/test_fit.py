@@ -13,6 +13,7 @@ from lab_utils.core.run import Run
 from lab_utils.data.batches import Batches, training_batches
 from lab_utils.model.predict import accuracy, predict
 from lab_utils.training.checkpoints import load_best, load_checkpoint
+import lab_utils.training.fit as fit_module
 from lab_utils.training.fit import fit
 from lab_utils.training.history import Epoch, read_history, write_history
 from lab_utils.training.loop import Training
@@ -315,3 +316,36 @@ def test_a_training_goes_through_the_loop_that_it_is_given(tmp_path, dataset, se
     fit(training, tmp_path / "own", my_epoch)
     assert same(weights, training.model.state_dict())
     assert batches == [32, 32, 32, 6] * 3
+
+
+def test_the_history_is_whole_however_the_last_epoch_ended(
+    tmp_path, dataset, settings, monkeypatch
+):
+    """Killed between the two files: a training that goes on has every row."""
+    _, whole = train(tmp_path / "whole", dataset, settings)
+    write, written = fit_module.write_atomic, []
+
+    def killed_in_the_last_epoch(path, save):
+        written.append(path)
+        if len(written) == settings.epochs:
+            raise KeyboardInterrupt
+        write(path, save)
+
+    monkeypatch.setattr(fit_module, "write_atomic", killed_in_the_last_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", dataset, settings)
+    monkeypatch.undo()
+    train(tmp_path / "cut", dataset, settings)
+    assert without_times(read_history(tmp_path / "cut/history.csv")) == without_times(whole)
+
+
+def test_a_loop_that_computes_its_own_loss_is_taken_too(tmp_path, dataset, settings):
+    def own_loss(model, batches, loss_function, optimizer):
+        for inputs, targets in batches:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(inputs), targets).backward()
+            optimizer.step()
+        return 1.0, 0.5
+
+    training = Training(settings, dataset, CPU)
+    assert [row.train_loss for row in fit(training, tmp_path, own_loss, Watch())] == [1.0] * 3
