@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 from lab_utils.training.history import LARGEST_GAP, Epoch, best_of
 from lab_utils.training.loop import Training
 
-# Below this training accuracy a model could learn more: a rule of thumb for about ten classes.
-TRAIN_LIMIT = 0.80
+TRAIN_LIMIT = 0.80  # below it a model could learn more: a rule of thumb for about ten classes
 # The settings that every training has, and those that are listed where they are on. The others
 # belong to one of these and are told with it.
 _ALWAYS = (

@@ -28,8 +28,7 @@ from lab_utils.training.optim import make_optimizer, make_plateau, make_schedule
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, 3, H, W) float32, targets (B,) int64 or (B, K) shares
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (B, K) and targets to a scalar
-# A loop as ``train_epoch`` is one: model, batches, loss, optimiser to mean loss and accuracy.
-Loop = Callable[[nn.Module, Iterable[Batch], Loss, Any], tuple[float, float]]
+Loop = Callable[[nn.Module, Iterable[Batch], Loss, Any], tuple[float, float]]  # as train_epoch
 OnStep = Callable[[int, Tensor], None]  # after each batch: its number in the epoch, and its loss
 
 
