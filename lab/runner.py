@@ -7,6 +7,7 @@ its first epoch that is not done.
 
 from collections.abc import Sequence
 import io
+import logging
 import os
 import shutil
 import time
@@ -105,6 +106,9 @@ def _execute_all(run: Run, steps: Sequence[str]) -> None:
             _execute_one(run, step, ready[0])
             run_sync(ready.pop(0).shutdown_kernel)(now=True)
             print(f"      done in {time.perf_counter() - started:.1f} s")
+    except KeyboardInterrupt:
+        logging.disable()  # or whoever still waits for the kernel would report its end as an error
+        raise
     finally:
         for kernel in ready:
             run_sync(kernel.shutdown_kernel)(now=True)

@@ -186,6 +186,7 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path):
         process.kill()
     assert process.returncode == 130
     assert errors.strip().startswith("lab: stopped")
+    assert len(errors.strip().splitlines()) == 1
     assert "Traceback" not in errors
 
 
