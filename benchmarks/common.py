@@ -60,8 +60,11 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def course() -> Iterator[Callable[[], float]]:
-    """A function that trains one epoch of the course's recipe and returns its seconds."""
+def course() -> Iterator[Callable[..., float]]:
+    """A function that trains the course's recipe and returns its seconds.
+
+    It trains one epoch, or as many batches as it is given.
+    """
     # By its path: as a module of this package it would be prepared as the lab is.
     command = [sys.executable, str(Path(__file__).with_name("baseline.py")), str(cifar10_folder())]
     ours = ("OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE")  # this process has set them
@@ -69,8 +72,8 @@ def course() -> Iterator[Callable[[], float]]:
     options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **options) as process:
 
-        def epoch() -> float:
-            process.stdin.write("epoch\n")
+        def epoch(batches: int | None = None) -> float:
+            process.stdin.write(f"{batches or 'epoch'}\n")
             process.stdin.flush()
             return float(process.stdout.readline())
 

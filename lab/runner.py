@@ -32,7 +32,7 @@ class _ProgressLines(io.TextIOBase):
 
     def write(self, text: str) -> int:
         for line in text.splitlines():
-            if line.startswith(("epoch ", "download ")):
+            if line.startswith(("epoch ", "download ", "threads:")):
                 print(f"      {line}")
         return len(text)
 

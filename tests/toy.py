@@ -26,6 +26,7 @@ class Watch:
     def __init__(self, step=None, epoch=None):
         self.step = step or (lambda step, loss: None)
         self.epoch = epoch or (lambda history: None)
+        self.notice = lambda text: None
 
 
 def train(folder, dataset, settings, **told):
@@ -39,7 +40,7 @@ def same(a, b):
 
 
 def without_times(history):
-    times = ("seconds", "images_per_second")
+    times = ("seconds", "images_per_second", "threads")
     return [{k: v for k, v in row._asdict().items() if k not in times} for row in history]
 
 

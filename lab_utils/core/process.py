@@ -53,6 +53,12 @@ def peak_memory_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
+def threads() -> int | None:
+    """How many threads PyTorch computes with in this process; None where it is not loaded."""
+    torch = sys.modules.get("torch")
+    return torch and torch.get_num_threads()
+
+
 def versions() -> dict[str, Any]:
     """``git_commit``, ``python`` and the ``versions`` of the packages, for a run's manifest."""
     return {

@@ -12,7 +12,7 @@ import yaml
 from lab_utils import LabError
 from lab_utils.core.files import read_json, write_atomic, write_json, write_text
 from lab_utils.core.params import default_name, load_settings, runs_dir
-from lab_utils.core.process import peak_memory_mb, prepare, versions
+from lab_utils.core.process import peak_memory_mb, prepare, threads, versions
 from lab_utils.core.settings import Settings
 
 # The steps of a run, and the file that holds what each of them recorded.
@@ -91,7 +91,7 @@ class Run:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Per finished or started step: when, how long, seed, commit, versions, data, memory."""
+        """Per step, finished or started: when, how long, seed, versions, data, memory, threads."""
         path = self.file("manifest.json")
         manifest = read_json(path) if path.is_file() else {}
         if not isinstance(manifest, dict):
@@ -187,6 +187,7 @@ class Run:
             seconds = round(time.time() - entry.pop("started_at") + earlier_seconds, 2)
             memory = round(peak_memory_mb())
             entry |= {"status": "done", "seconds": seconds, "peak_memory_mb": memory}
+            entry["threads"] = threads()
             self._write_manifest(manifest)
         cost = f"{entry['seconds']:.1f} s, peak memory {entry['peak_memory_mb']:,} MB"
         return f"{step} is done: {cost}, results in run {self.name!r}."

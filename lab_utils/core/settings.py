@@ -163,14 +163,19 @@ class Settings(BaseModel):
     # Machine
     device: Literal["auto", "cpu", "cuda", "mps"] = _says("auto", "Where to compute.")
     precision: Literal["auto", "float32", "bfloat16"] = _says("auto", "Of matrix products.")
+    threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = _says(
+        "auto", "How many compute: auto measures it; beside a busy program fewer are faster."
+    )
     compile: bool = _says(False, "torch.compile, replayed as a CUDA graph; CUDA only.")
 
     def recipe(self) -> dict[str, Any]:
         """All that decides the result but the seed: runs that agree in it are repetitions.
 
-        Which data were used is not in it: every run records their fingerprint.
+        Which data were used is not in it: every run records their fingerprint. Neither are threads,
+        which decide only the rounding.
         """
-        return self.model_dump(mode="json", exclude={"seed", "title", "data", "data_folder"})
+        others = {"seed", "title", "data", "data_folder", "threads"}
+        return self.model_dump(mode="json", exclude=others)
 
     def explain(self, name: str) -> str:
         """What the value of setting ``name`` does, with the settings that belong to it."""

@@ -18,7 +18,8 @@ def what_we_found(record: Mapping[str, Any]) -> str:
     repeats = "repeats exactly" if r["seeded_runs_identical"] else "does not repeat exactly"
     return (
         f"- Requirements: {verdicts}.\n"
-        f"- {r['device']}, {r['precision']}: {r['images_per_second']:,.0f} images per second.\n"
+        f"- {r['device']}, {r['precision']}, threads: {r['threads']}; "
+        f"{r['images_per_second']:,.0f} images per second.\n"
         f"- A gradient agrees with the reference to {r['gradient_difference']:.1e}.\n"
         f"- A seeded training {repeats} on this machine.\n"
         f"- The training: {r['estimated_steps']:,} steps; about "

@@ -137,8 +137,22 @@ def results(training: Training, resumed_from: int) -> dict[str, Any]:
         "images_per_second": median(row.images_per_second for row in history),
         "precision": training.machine.precision,
         "device": training.machine.device.type,
+        "threads": [choice._asdict() for choice in training.choices],
         "resumed_from_epoch": resumed_from,
     }
+
+
+def pace(training: Training) -> str:
+    """How fast the epochs were, with how many threads, in a sentence or two."""
+    rates = [row.images_per_second for row in training.history]
+    used = ", then ".join(str(choice.threads) for choice in training.choices)
+    text = (
+        f"Training images per second: {min(rates):,.0f} in the slowest epoch, {max(rates):,.0f} in "
+        f"the fastest; threads: {used}."
+    )
+    if len(training.choices) > 1:
+        text += " The weights differ by rounding from those of a run whose threads stay the same."
+    return text
 
 
 def what_we_found(record: Mapping[str, Any]) -> str:

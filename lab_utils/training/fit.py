@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lab_utils import LabError
@@ -23,6 +24,7 @@ from lab_utils.setup.hardware import synchronize
 from lab_utils.training.checkpoints import Best, load_checkpoint, save_best
 from lab_utils.training.history import Epoch, best_of, write_history
 from lab_utils.training.loop import Loop, Training, train_epoch
+from lab_utils.training.pace import Pace
 from lab_utils.training.progress import Quiet as Quiet, TrainingProgress
 
 EVAL_BATCH = 500  # images; evaluation keeps no activations, so more fit than in training
@@ -42,6 +44,7 @@ def fit(
     accuracy and what inference needs, ``history.csv`` a row for each epoch. At the end
     ``training.model`` holds the last weights, or their average where the settings ask for one.
     ``progress`` is told of each step and epoch as ``TrainingProgress`` is, which is the default.
+    How many threads compute is looked at again where the steps get slow, see ``Pace``.
 
     Raises LabError where memory runs out, the loss is no longer a number, or ``last.pt`` is damaged
     or of another training.
@@ -54,9 +57,11 @@ def fit(
     if last.is_file():
         _go_on(training, last)
     progress = progress or TrainingProgress(training)
+    pace = Pace(training, progress.notice)
+    pace.begin()
     try:
         while not training.finished:
-            row = _epoch(training, train_epoch, progress)
+            row = _epoch(training, train_epoch, pace, progress)
             training.history.append(row)
             if best_of(training.history) is row:
                 save_best(best, training.judged, _about(training, row))
@@ -94,10 +99,15 @@ def evaluate(training: Training, split: Split) -> tuple[float, float]:
     return cross_entropy(logits, targets).item(), accuracy(logits, targets)
 
 
-def _epoch(training: Training, train_epoch: Loop, progress: Any) -> Epoch:
+def _epoch(training: Training, train_epoch: Loop, pace: Pace, progress: Any) -> Epoch:
     """Train and validate once; LabError where a loss is no longer a number."""
+
+    def on_step(step: int, loss: Tensor) -> None:
+        pace.step(step)
+        progress.step(step, loss)
+
     lr, start = training.optimizer.param_groups[0]["lr"], time.perf_counter()
-    train_loss, train_accuracy = training.epoch(train_epoch, progress.step)
+    train_loss, train_accuracy = training.epoch(train_epoch, on_step)
     synchronize(training.machine.device)
     seconds = time.perf_counter() - start
     val_loss, val_accuracy = evaluate(training, training.dataset.val)
@@ -108,7 +118,11 @@ def _epoch(training: Training, train_epoch: Loop, progress: Any) -> Epoch:
         )
     if training.plateau:
         training.plateau.step(val_loss)
-    return Epoch(number, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds, rate)
+    return Epoch(
+        epoch=number, train_loss=train_loss, train_accuracy=train_accuracy, val_loss=val_loss,
+        val_accuracy=val_accuracy, lr=lr, seconds=seconds, images_per_second=rate,
+        threads=torch.get_num_threads(),
+    )  # fmt: skip
 
 
 def _about(training: Training, row: Epoch) -> Best:

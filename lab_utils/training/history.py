@@ -22,6 +22,20 @@ class Epoch(NamedTuple):
     lr: float  # of the first step
     seconds: float  # of training, without the validation
     images_per_second: float
+    threads: int = 0  # at its end; 0 where it was not recorded
+
+
+class ThreadChoice(NamedTuple):
+    """From when on a training used how many threads, and why."""
+
+    epoch: int  # counted from 1
+    step: int  # in the epoch, counted from 0
+    threads: int
+    reason: str
+
+    def __str__(self) -> str:
+        when = f" from epoch {self.epoch}, step {self.step} on" if self.step else ""
+        return f"threads: {self.threads}{when}, because {self.reason}"
 
 
 def best_of(history: list[Epoch]) -> Epoch:
@@ -40,11 +54,15 @@ def read_history(path: Path) -> list[Epoch]:
     """The rows of ``history.csv``; LabError where it is missing or not such a file."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            heads, *rows = csv.reader(file)
-        if tuple(heads) != Epoch._fields:
-            raise ValueError(f"its columns are {', '.join(heads)}")
-        return [Epoch(int(float(number)), *map(float, rest)) for number, *rest in rows]
+            rows = list(csv.DictReader(file))
+        if not rows:
+            raise ValueError("it has no rows")
+        return [Epoch(**{name: _number(name, text) for name, text in row.items()}) for row in rows]
     except FileNotFoundError:
         raise LabError(f"{path} is missing: run 04_training first.") from None
     except (OSError, TypeError, ValueError, csv.Error) as error:
         raise LabError(f"{path} is damaged ({error}); run 04_training again.") from None
+
+
+def _number(name: str, text: str) -> int | float:
+    return int(float(text)) if name in ("epoch", "threads") else float(text)

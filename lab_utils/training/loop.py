@@ -23,7 +23,7 @@ from lab_utils.model.build import new_model
 from lab_utils.model.predict import count_correct
 from lab_utils.setup.hardware import Machine
 from lab_utils.training.checkpoints import rng_state, set_rng_state
-from lab_utils.training.history import Epoch, best_of
+from lab_utils.training.history import Epoch, ThreadChoice, best_of
 from lab_utils.training.optim import make_optimizer, make_plateau, make_schedule
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, 3, H, W) float32, targets (B,) int64 or (B, K) shares
@@ -56,7 +56,8 @@ class Training:
 
     ``model`` is the settings' network (or one handed in), on the machine's device with channels
     last; ``batches`` may be replaced by any iterable of batches; ``history`` has an ``Epoch`` for
-    each that ``fit`` has finished. Raises LabError where batch size or weights cannot be had.
+    each that ``fit`` has finished, ``choices`` how many threads it used. Raises LabError where
+    batch size or weights cannot be had.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Training:
         self.batches: Iterable[Batch] = training_batches(settings, dataset, machine.device)
         self._order = self.batches  # kept for the state, if batches are replaced
         self.history: list[Epoch] = []
+        self.choices: list[ThreadChoice] = []  # ``Pace`` makes them
         self.average: AveragedModel | None = None
         if settings.ema_decay:
             follow = get_ema_multi_avg_fn(settings.ema_decay)
@@ -143,6 +145,7 @@ class Training:
         return {
             **{name: part.state_dict() for name, part in self._parts().items()},
             "history": [row._asdict() for row in self.history],
+            "choices": [choice._asdict() for choice in self.choices],
             "data": self.dataset.fingerprint,
             "order_rng": self._order.generator.get_state(),
             "rng": rng_state(self.machine.device),
@@ -159,6 +162,7 @@ class Training:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.history = [Epoch(**row) for row in state["history"]]
+        self.choices = [ThreadChoice(**row) for row in state.get("choices", ())]
         self._order.epoch = len(self.history)
         self._order.generator.set_state(state["order_rng"])
         set_rng_state(state["rng"], self.machine.device)

@@ -20,6 +20,8 @@ class Quiet:
 
     def epoch(self, history: list[Epoch]) -> None: ...
 
+    def notice(self, text: str) -> None: ...
+
 
 class TrainingProgress:
     """Shows how ``training`` gets on; what ``fit`` tells its progress to where nothing is given.
@@ -56,19 +58,24 @@ class TrainingProgress:
     def epoch(self, history: list[Epoch]) -> None:
         """After an epoch: its line, and in JupyterLab the curves so far."""
         row, epochs = history[-1], self.training.settings.epochs
-        left = (epochs - len(history)) * sum(r.seconds for r in history) / len(history)
+        left = (epochs - len(history)) * row.seconds  # at today's pace, whatever it was before
         line = (
             f"epoch {row.epoch:3d}/{epochs}  "
             f"loss {row.train_loss:.4f}  accuracy {row.train_accuracy:.2%}  "
             f"val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:.2%}  "
             f"{row.seconds:.1f} s  {row.images_per_second:,.0f} images/s  left {left:.0f} s"
         )
+        self.notice(line)
+        if self.curves is not None:
+            self.curves.update(live_curves(history, epochs))
+
+    def notice(self, text: str) -> None:
+        """A line that stays."""
         if self.text is None:
-            print(line, flush=True)
+            print(text, flush=True)
             return
-        self.lines.append(line)
+        self.lines.append(text)
         self._show("", "")
-        self.curves.update(live_curves(history, epochs))
 
     def _show(self, line: str, bar: Any) -> None:
         text = html.escape("\n".join([*self.lines, line]).strip())

@@ -132,6 +132,7 @@ def test_what_was_found_says_what_was_recorded():
             "requirements": check_requirements(replace(describe(), cores=1, ram_gb=64.0)),
             "device": "cpu",
             "precision": "float32",
+            "threads": 2,
             "images_per_second": 1234.5,
             "gradient_difference": 3e-7,
             "seeded_runs_identical": False,
@@ -140,7 +141,7 @@ def test_what_was_found_says_what_was_recorded():
         }
     )
     assert "1 fail" in text
-    assert "cpu, float32: 1,234 images per second" in text
+    assert "cpu, float32, threads: 2; 1,234 images per second" in text
     assert "does not repeat exactly" in text
     assert "5,000 steps; about 10 minutes" in text
 

@@ -1,0 +1,124 @@
+"""How many threads compute: measured, because beside a busy program more of them can be slower.
+
+PyTorch shares each operation out to all threads and waits for the last of them; a training step has
+hundreds of operations. A thread that the system has put aside for another program's turn holds up
+all the others each time, and the less they compute the less of the next turns is theirs. One thread
+waits for nobody: it only shares its core.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from statistics import median
+import time
+from typing import Any, NamedTuple
+
+import psutil
+import torch
+
+from lab_utils.core.run import Run
+from lab_utils.core.settings import Settings
+
+CLEARLY = 1.2  # so many times as fast must fewer threads be: a quiet machine keeps to all of them
+HOPELESS = 3.0  # so many times as slow, twice, and a number is not tried again
+ROUNDS = 3
+
+
+class Threads(NamedTuple):
+    """How many threads compute, and why."""
+
+    count: int
+    reason: str
+
+
+@cache
+def most() -> int:
+    """As many as PyTorch takes unasked: one for each core, or OMP_NUM_THREADS."""
+    return torch.get_num_threads()
+
+
+def choose_threads(
+    settings: Settings, device: torch.device, step: Callable[[], Any] | None = None
+) -> Threads:
+    """Let PyTorch use the settings' number of threads, or the one that is fastest for ``step``.
+
+    With ``auto`` all threads, all but one, half of them and one are tried, for about a second;
+    without ``step``, and where a GPU computes, it is all.
+    """
+    everything = most()  # before any other number is set
+    if settings.threads != "auto":
+        found = Threads(settings.threads, "asked for by the settings")
+    elif device.type != "cpu" or step is None or everything == 1:
+        found = Threads(everything, "PyTorch's own choice")
+    else:
+        found = _fastest(step)
+    torch.set_num_threads(found.count)
+    return found
+
+
+def use_threads_of(run: Run) -> None:
+    """Let this process use as many threads as the training of ``run``, else as its 01_setup."""
+    everything = most()
+    if run.settings.threads != "auto":
+        torch.set_num_threads(run.settings.threads)
+        return
+    for step in ("04_training", "01_setup"):
+        if count := run.manifest.get(step, {}).get("threads"):
+            torch.set_num_threads(min(count, everything))
+            return
+
+
+def _fastest(step: Callable[[], Any]) -> Threads:
+    meter, seconds = OtherPrograms(), _seconds(step)
+    means = {count: median(taken) for count, taken in seconds.items()}
+    count = min(means, key=means.__getitem__)
+    if means[most()] < CLEARLY * means[count]:
+        count = most()
+    times = ", ".join(f"{1000 * means[n]:,.0f} ms with {n}" for n in sorted(means))
+    busy = busy_sentence(meter.read())
+    return Threads(count, f"a step takes {times}{'; ' * bool(busy)}{busy}")
+
+
+def _seconds(step: Callable[[], Any]) -> dict[int, list[float]]:
+    """Seconds of ``step`` with each number of threads, in turn; the fewest come first."""
+    everything = most()
+    seconds = {n: [] for n in sorted({1, max(1, everything // 2), everything - 1, everything})}
+    torch.set_num_threads(1)
+    step()  # allocates memory
+    for _ in range(ROUNDS):
+        for count, taken in seconds.items():
+            quickest = min(min(other, default=float("inf")) for other in seconds.values())
+            if len(taken) == 2 and min(taken) > HOPELESS * quickest:
+                continue
+            torch.set_num_threads(count)
+            start = time.perf_counter()
+            step()
+            taken.append(time.perf_counter() - start)
+    return seconds
+
+
+class OtherPrograms:
+    """Tells how many cores other programs, and a host that takes cores away, keep busy."""
+
+    def __init__(self) -> None:
+        self._mark = self._now()
+
+    def read(self) -> float:
+        """Cores, on average since the last reading."""
+        before, self._mark = self._mark, self._now()
+        wall, busy, own = (b - a for a, b in zip(before, self._mark, strict=True))
+        return max(0.0, busy - own) / max(wall, 1e-3)
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        cores = psutil.cpu_times()
+        idle = cores.idle + getattr(cores, "iowait", 0.0)
+        # What a virtual machine's guests use is counted twice.
+        total = sum(cores) - getattr(cores, "guest", 0.0) - getattr(cores, "guest_nice", 0.0)
+        return time.perf_counter(), total - idle, time.process_time()
+
+
+def busy_sentence(others: float) -> str:
+    """What to know where other programs keep ``others`` cores busy; empty where hardly any."""
+    if others < 0.5:
+        return ""
+    return f"other programs keep {others:.1f} of {psutil.cpu_count()} cores busy"
