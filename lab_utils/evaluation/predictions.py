@@ -13,7 +13,7 @@ from scipy.special import log_softmax, logsumexp
 
 from lab_utils import LabError
 from lab_utils.core.files import write_atomic
-from lab_utils.core.run import Run, runs_dir
+from lab_utils.core.run import Run, tested_runs
 from lab_utils.evaluation.metrics import cross_entropy
 
 
@@ -71,11 +71,9 @@ def sibling_logits(run: Run, targets: ArrayLike) -> dict[int, np.ndarray]:
     Their test images have these ``targets`` (N,): with ``test_size`` each seed has others.
     """
     found: dict[int, np.ndarray] = {}
-    beside = sorted(runs_dir().glob("*/settings.yaml")) if run.path.parent == runs_dir() else ()
-    for folder in (file.parent for file in beside):
-        with suppress(LabError):  # a damaged run
-            other = Run.open(folder)
-            if other.done("05_evaluation") and _alike(run, other):
+    for other in tested_runs(run.path.parent):
+        if _alike(run, other):
+            with suppress(LabError):  # damaged predictions
                 logits, seen, _ = load_predictions(other.file("predictions.npz"))
                 if np.array_equal(seen, targets):
                     found.setdefault(other.settings.seed, logits)
