@@ -77,17 +77,11 @@ def augmentation(variants: Mapping[str, Tensor]) -> Drawing:
 @styled
 def _image_rows(images: Tensor, labels: Sequence[str]) -> drawing.LabFigure:
     """(rows, columns, 3, H, W) uint8 images as one picture, with a label left of each row."""
-    rows, _, _, height, width = images.shape
+    rows, columns, _, height, width = images.shape
     gap = max(1, width // 16)
-    picture = make_grid(images.flatten(0, 1), images.shape[1], gap, pad_value=255)
-    picture = picture.permute(1, 2, 0).numpy()[gap:-gap, gap:-gap]
-    # Whole screen pixels for each pixel of the images, where the figure is shown at 96 dpi.
-    scale = (64 // height if height <= 64 else 64 / height) / 96
-    tall, wide = scale * picture.shape[0], scale * picture.shape[1]
-    figure = drawing.LabFigure(figsize=(wide + 1.3, tall + 0.1))
-    area = (1.25 / (wide + 1.3), 0.05 / (tall + 0.1), wide / (wide + 1.3), tall / (tall + 0.1))
-    ax = figure.add_axes(area)
-    ax.imshow(picture, interpolation="nearest")
+    picture = make_grid(images.flatten(0, 1), columns, gap, pad_value=255).permute(1, 2, 0)
+    figure, ax = new_figure(1.3 + 0.7 * columns, 0.7 * rows)
+    ax.imshow(picture.numpy()[gap:-gap, gap:-gap], interpolation="nearest")
     ax.set_yticks(np.arange(rows) * (height + gap) + height / 2, labels, fontsize=10.5)
     ax.set_xticks([])
     ax.tick_params(length=0)

@@ -12,8 +12,7 @@ from PIL import Image, ImageOps
 from lab_utils import LabError
 from lab_utils.core.params import project_root
 from lab_utils.core.settings import Settings
-from lab_utils.data.cache import keep, read_kept
-from lab_utils.data.images import Images
+from lab_utils.data.images import Images, keep, read_kept
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
 
