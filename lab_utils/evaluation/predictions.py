@@ -70,17 +70,16 @@ def sibling_logits(run: Run, targets: ArrayLike) -> dict[int, np.ndarray]:
 
     Their test images have these ``targets`` (N,): with ``test_size`` each seed has others.
     """
+
+    def trained_on(of: Run) -> tuple[object, object]:
+        return of.settings.recipe(), of.manifest["05_evaluation"].get("data")
+
     found: dict[int, np.ndarray] = {}
     for other in tested_runs(run.path.parent):
-        if _alike(run, other):
+        if trained_on(other) == trained_on(run):
             with suppress(LabError):  # damaged predictions
                 logits, seen, _ = load_predictions(other.file("predictions.npz"))
                 if np.array_equal(seen, targets):
                     found.setdefault(other.settings.seed, logits)
     found.pop(run.settings.seed, None)
     return found
-
-
-def _alike(run: Run, other: Run) -> bool:
-    data, others = (r.manifest["05_evaluation"].get("data") for r in (run, other))
-    return data == others and run.settings.recipe() == other.settings.recipe()
