@@ -40,9 +40,8 @@ def latency(formats: Sequence[Format], threads: int) -> Drawing:
         f"(threads: {threads}). {quickest.name} is the quickest with one image, "
         f"{quickest.latency_ms:.2f} ms; the highest throughput, {rate:,.0f} images/s, is that of "
         f"{busiest} in batches of {size}.",
-        "On the left, bars of the time for one image, one per format, from "
-        f"{min(milliseconds):.2f} to {max(milliseconds):.2f} ms. On the right, lines of images per "
-        f"second over the batch size from {sizes[0]} to {sizes[-1]}, both axes logarithmic.",
+        f"Bars of the time for one image, from {min(milliseconds):.2f} to {max(milliseconds):.2f} "
+        "ms by format; beside them, lines of images per second over the batch size.",
     )
 
 
@@ -50,13 +49,12 @@ def variants(pictures: Mapping[str, np.ndarray], predictions: Sequence[Predictio
     """One picture in several forms, (H, W, 3) uint8 by kind, and what each is taken for."""
     answered = list(zip(pictures, predictions, strict=True))
     titles = [f"{kind}\n{p.label[:14]} {p.confidence:.0%}" for kind, p in answered]
-    label, sure = predictions[0].label, [p.confidence for p in predictions]
+    label = predictions[0].label
+    alike = sum(p.label == label for p in predictions)
     answers = "; ".join(f"{kind}, {p.label} at {p.confidence:.0%}" for kind, p in answered)
     return Drawing(
         "variants",
         image_grid(list(pictures.values()), titles, columns=len(pictures), size=1.3),
-        f"The same picture in {len(pictures)} forms: {sum(p.label == label for p in predictions)} "
-        f"of them are called {label}; their confidences differ by up to "
-        f"{100 * (max(sure) - min(sure)):.0f} points.",
+        f"The same picture in {len(pictures)} forms: {alike} of them are called {label}.",
         f"A row of pictures, each with its answer: {answers}.",
     )

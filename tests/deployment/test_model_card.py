@@ -112,9 +112,7 @@ def test_forms_of_one_picture_are_shown_with_their_answers():
     answers = [Prediction("ant", 0.9, {}), Prediction("ant", 0.6, {}), Prediction("bee", 0.5, {})]
     drawing = variants({"file": picture, "wide": picture, "grey": picture}, answers)
     assert drawing.file == "figures/variants.png"
-    assert "in 3 forms: 2 of them are called ant; their confidences differ by up to 40 points" in (
-        drawing.caption
-    )
+    assert drawing.caption == "The same picture in 3 forms: 2 of them are called ant."
     assert drawing.alt.endswith("file, ant at 90%; wide, ant at 60%; grey, bee at 50%.")
 
 
