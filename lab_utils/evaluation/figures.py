@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 import numpy as np
 import pandas as pd
@@ -18,7 +17,6 @@ from lab_utils.evaluation.metrics import Bin, ClassScores, calibration_error, co
 
 FEW = 20  # images, in a bin that tells too little
 SURE = 0.9  # the probability from which on a mistake counts as confident
-_CONFIDENCE = "confidence (probability of the predicted class)"
 
 
 def short(name: str, length: int = 12) -> str:
@@ -130,48 +128,31 @@ def _answers(
 
 
 @styled
-def calibration(bins: Sequence[Bin]) -> Drawing:
-    """Accuracy over confidence, above the images per bin; bins of ``FEW`` images or more."""
-    figure, (above, below) = new_figure(*HALF, 2, 1, sharex=True, height_ratios=(3, 1))
-    _reliability(above, {"accuracy": bins})
-    edges = [*(b.lower for b in bins), bins[-1].upper]
-    below.stairs([b.count for b in bins], edges, fill=True, color=GRAY)
+def calibration(
+    before: Sequence[Bin], after: Sequence[Bin], temperature: float, fitted_on: int
+) -> Drawing:
+    """Accuracy over confidence before and after scaling, above the images in each bin before it.
+
+    ``temperature`` was ``fitted_on`` so many images; a bin of fewer than ``FEW`` has no point.
+    """
+    figure, (above, below) = new_figure(5.2, 3.6, 2, 1, sharex=True, height_ratios=(3, 1))
+    above.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2, label="perfect")
+    for bins, look, name in ((before, "o-", "as trained"), (after, "s-", "after scaling")):
+        points = np.array([(b.confidence, b.accuracy) for b in bins if b.count >= FEW])
+        above.plot(*points.reshape(-1, 2).T, look, markersize=4.5, label=name)
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    above.legend(loc="upper left")
+    edges = [*(b.lower for b in before), before[-1].upper]
+    below.stairs([b.count for b in before], edges, fill=True, color=GRAY)
     below.yaxis.set_major_formatter("{x:,.0f}")
-    below.set(ylabel="images", xlabel=_CONFIDENCE)
+    below.set(ylabel="images", xlabel="confidence (probability of the predicted class)")
     return Drawing(
         "calibration",
         figure,
         "Reliability of the probabilities on the test images. The expected calibration error is "
-        f"{calibration_error(bins):.3f}; {sureness(bins)}.",
-        f"Above, a curve of accuracy over confidence, a point for each of {len(bins)} bins with "
-        f"{FEW} images or more, and the diagonal; below, the images in each bin.",
+        f"{calibration_error(before):.3f}; {sureness(before)}. Scaling by T = {temperature:.2f}, "
+        f"fitted on {fitted_on:,} validation images, takes the error to "
+        f"{calibration_error(after):.3f}.",
+        "Above, accuracy over confidence: a curve as trained, one after temperature scaling, and "
+        f"the diagonal; below, the number of images in each of {len(before)} bins.",
     )
-
-
-@styled
-def temperature(
-    before: Sequence[Bin], after: Sequence[Bin], temperature: float, fitted_on: int
-) -> Drawing:
-    """``calibration`` before and after scaling; ``fitted_on`` is the number of images."""
-    figure, ax = new_figure(*HALF)
-    _reliability(ax, {"as trained": before, "after scaling": after})
-    ax.set_xlabel(_CONFIDENCE)
-    return Drawing(
-        "temperature",
-        figure,
-        f"Reliability before and after temperature scaling. T = {temperature:.2f}, fitted on "
-        f"{fitted_on:,} validation images, takes the calibration error on the test images from "
-        f"{calibration_error(before):.3f} to {calibration_error(after):.3f}; the predictions are "
-        "the same.",
-        "Line plot of accuracy over confidence: a curve as trained, one after temperature scaling, "
-        "and the diagonal of perfect calibration.",
-    )
-
-
-def _reliability(ax: Axes, curves: dict[str, Sequence[Bin]]) -> None:
-    ax.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2, label="perfect")
-    for (name, bins), look in zip(curves.items(), ("o-", "s-"), strict=False):
-        points = np.array([(b.confidence, b.accuracy) for b in bins if b.count >= FEW])
-        ax.plot(*points.reshape(-1, 2).T, look, markersize=4.5, label=name)
-    ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    ax.legend(loc="upper left")

@@ -136,8 +136,7 @@ def test_the_figures_draw_any_number_of_classes(classes):
     for drawing in (
         figures.confusion_matrix(metrics.confusion(logits, targets), names),
         figures.per_class(metrics.per_class(logits, targets, names)),
-        figures.calibration(bins),
-        figures.temperature(bins, bins, 1.5, 200),
+        figures.calibration(bins, bins, 1.5, 200),
     ):
         assert drawing.encode()
         assert drawing.file == f"figures/{drawing.name}.svg"
@@ -154,11 +153,7 @@ def test_a_model_without_a_mistake_is_drawn_too():
     assert "No test image" in figures.confusion_matrix(counts, ["a", "b"]).caption
 
 
-def test_the_captions_of_calibration_hold_its_numbers():
-    before, after = bins(0.9, 0.8), bins(0.82, 0.8)
-    assert "error is 0.100; the mean confidence is 90.0%, the accuracy 80.0%" in (
-        figures.calibration(before).caption
-    )
-    caption = figures.temperature(before, after, 1.234, 500).caption
-    assert "T = 1.23, fitted on 500 validation images" in caption
-    assert "from 0.100 to 0.020" in caption
+def test_the_caption_of_calibration_holds_its_numbers():
+    caption = figures.calibration(bins(0.9, 0.8), bins(0.82, 0.8), 1.234, 500).caption
+    assert "error is 0.100; the mean confidence is 90.0%, the accuracy 80.0%" in caption
+    assert "T = 1.23, fitted on 500 validation images, takes the error to 0.020." in caption
