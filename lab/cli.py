@@ -90,13 +90,11 @@ def _run(options: argparse.Namespace) -> None:
     print(f"{settings.title or settings.experiment}: run folder {_relative(run.path)}")
     if steps:
         kernels.start_fork_server()
+    else:
+        print("Every step is done; `--from 01` runs them again.")
     from lab.report import build  # takes a second, in which the fork server imports too
     from lab_utils.data.sources import cifar10_found_now
 
-    if not steps:
-        print("Every step is done; `--from 01` runs them again.")
-    elif steps[0] != STEPS[0] and start is None:
-        print(f"Going on with {steps[0]}.")
     if "02_data" not in steps and (hint := cifar10_found_now(run)):
         print(hint)
     if steps:
@@ -118,15 +116,13 @@ def _sweep(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> None:
     from lab_utils.experiments.recipes import named, table, write_csv
-    from lab_utils.experiments.significance import compare, paragraph, reference_of
+    from lab_utils.experiments.significance import paragraph
 
     groups = named(*options.runs)
     print(table(groups), end="\n\n", flush=True)
     if options.csv:
         write_csv(options.csv, groups)
-    reference = reference_of(groups) if len(groups) > 3 else None
-    pairs = compare(groups, reference)
-    print("\n".join(paragraph(groups, pairs, reference)))
+    print("\n".join(paragraph(groups)))
 
 
 def _report(options: argparse.Namespace) -> None:

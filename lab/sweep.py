@@ -43,19 +43,15 @@ def plan(
     for key in varied:
         if key in changes or varied.count(key) > 1:
             raise LabError(f"{key} is given twice; leave it out of --set or of what varies it.")
-    found: dict[str, Settings] = {}
+    found: list[Settings] = []
     own_seeds = [{"seed": seed} for seed in range(seeds)] if seeds else [{}]
     for seed, experiment, values in product(own_seeds, experiments, product(*grid.values())):
         full = {**changes, **dict(zip(grid, values, strict=True)), **seed}
         recipe = resolve(experiment, full)
         for settings in (recipe, *(_without(part, recipe, full) for part in ablate)):
-            name = default_name(settings)
-            if found.setdefault(name, settings) != settings:
-                raise LabError(
-                    f"Two runs of the sweep would have the name {name!r}, which is cut to 120 "
-                    "characters; change fewer settings at once."
-                )
-    return list(found.values())
+            if settings not in found:
+                found.append(settings)
+    return found
 
 
 def _without(part: str, recipe: Settings, changes: Mapping[str, Any]) -> Settings:
@@ -104,20 +100,14 @@ def sweep(settings: Sequence[Settings]) -> dict[str, str]:
     begun, failed = time.perf_counter(), {}
     runs = [Run.create(one) for one in settings]
     todo = [run for run in runs if _pending(run)]
-    took = [(run.settings, _recorded_seconds(run)) for run in runs if run not in todo]
-    if finished := len(took):
+    if finished := len(runs) - len(todo):
         print(f"{finished} of {len(runs)} runs are finished already.")
     for position, run in enumerate(todo):
-        left = seconds_left(todo[position:], took)
-        about = "" if left is None else f" (about {timedelta(seconds=round(left))} left)"
-        print(f"run {runs.index(run) + 1} of {len(runs)}: {run.name}{about}")
-        started = time.perf_counter()
+        left = time_left(todo[position:], [run for run in runs if not _pending(run)])
+        print(f"run {runs.index(run) + 1} of {len(runs)}: {run.name}{left}")
         try:
             execute(run, _pending(run))
             print(f"      {result(run)}")
-            # The first is less for a run that went on, the second leaves the kernels' start out.
-            seconds = max(time.perf_counter() - started, _recorded_seconds(run))
-            took.append((run.settings, seconds))
         except (LabError, OSError) as error:
             failed[run.name] = str(error)
             print(f"      failed: {error}")
@@ -128,12 +118,13 @@ def sweep(settings: Sequence[Settings]) -> dict[str, str]:
     return failed
 
 
-def seconds_left(todo: Sequence[Run], took: Sequence[tuple[Settings, float]]) -> float | None:
-    """How long ``todo`` will take, by the epochs of what runs ``took`` so far; None for none."""
-    if not took:
-        return None
-    per_epoch = sum(seconds for _, seconds in took) / sum(known.epochs for known, _ in took)
-    return per_epoch * sum(run.settings.epochs for run in todo)
+def time_left(todo: Sequence[Run], done: Sequence[Run]) -> str:
+    """How long ``todo`` will take, by the epochs of the runs that are ``done``; empty for none."""
+    if not done:
+        return ""
+    seconds = sum(run.manifest[step]["seconds"] for run in done for step in STEPS)
+    left = seconds * sum(r.settings.epochs for r in todo) / sum(r.settings.epochs for r in done)
+    return f" (about {timedelta(seconds=round(left))} left)"
 
 
 def _check_machine_and_network(settings: Settings) -> None:
@@ -148,10 +139,6 @@ def _check_machine_and_network(settings: Settings) -> None:
     model = build(settings.model, image_size=size, **model_options(settings))
     if settings.pretrained:
         load_imagenet(model)
-
-
-def _recorded_seconds(run: Run) -> float:
-    return sum(run.manifest[step]["seconds"] for step in STEPS)
 
 
 def _pending(run: Run) -> list[str]:

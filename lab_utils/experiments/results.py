@@ -4,8 +4,6 @@
 weights, predicted classes for logits), so both are read by the same code.
 """
 
-from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 import zipfile
@@ -122,20 +120,3 @@ def find_all(*folders: Path) -> list[Result]:
             with suppress(LabError):
                 results.append(load(run))
     return results
-
-
-def comparable(run: Run) -> tuple[list[Result], Counter[str]]:
-    """``run`` and the runs beside it and in ``report/results`` that were tested on the same images.
-
-    Also how many others there are, by the name of their data. LabError as ``load`` for ``run``.
-    """
-    own, around = load(run), find_all(run.path.parent, results_dir())
-    others = [result for result in around if result.run.path != run.path]
-    alike = [result for result in others if result.test_split == own.test_split]
-    return [own, *alike], Counter(r.data for r in others) - Counter(r.data for r in alike)
-
-
-def most_on_same_data(results: Sequence[Result]) -> list[Result]:
-    """Those of ``results`` on the data and test split that most of them used."""
-    counts = Counter(result.test_split for result in results).most_common(1)
-    return [result for result in results if result.test_split == counts[0][0]]
