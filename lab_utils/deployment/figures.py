@@ -8,7 +8,7 @@ import numpy as np
 from lab_utils.core import drawing
 from lab_utils.core.drawing import Drawing, image_grid, new_figure, styled
 from lab_utils.deployment.engine import Prediction
-from lab_utils.deployment.export import Format, best_throughput
+from lab_utils.deployment.export import Format
 
 
 @styled
@@ -32,14 +32,12 @@ def latency(formats: Sequence[Format], threads: int) -> Drawing:
     right.set(xlabel="images per call", ylabel="images per second")
     figure.legend(loc="outside upper right", ncols=len(formats), fontsize=8)
     quickest = min(formats, key=lambda row: row.latency_ms)
-    rate, size, busiest = best_throughput(formats)
     return Drawing(
         "latency",
         figure,
         "Median time for one image and images per second by batch size, on the CPU in float32 "
         f"(threads: {threads}). {quickest.name} is the quickest with one image, "
-        f"{quickest.latency_ms:.2f} ms; the highest throughput, {rate:,.0f} images/s, is that of "
-        f"{busiest} in batches of {size}.",
+        f"{quickest.latency_ms:.2f} ms.",
         f"Bars of the time for one image, from {min(milliseconds):.2f} to {max(milliseconds):.2f} "
         "ms by format; beside them, lines of images per second over the batch size.",
     )
