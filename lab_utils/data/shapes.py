@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lab_utils.data.images import Images, keep, read_kept
+from lab_utils.data.cache import keep, read_kept
+from lab_utils.data.images import Images
 
 SPLITS = {"train": (10_000, 0), "test": (2_000, 1)}  # images, seed
 _SIZE = 32  # pixels per side

@@ -24,7 +24,7 @@ def load_run(**overrides):
 @pytest.fixture
 def image_folder(tmp_path, monkeypatch):
     """Two classes of images of many sizes, modes and formats."""
-    monkeypatch.setattr("lab_utils.data.images.project_root", lambda: tmp_path / "project")
+    monkeypatch.setattr("lab_utils.data.cache.project_root", lambda: tmp_path / "project")
     rng = np.random.default_rng(0)
     sizes = [(20, 30), (64, 48), (32, 32), (7, 100), (33, 31)] * 4
     for part in ("train", "test"):
