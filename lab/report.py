@@ -29,15 +29,15 @@ _WAYS: tuple[dict[str, Any], ...] = (
 )
 
 
-def build(run: Run, output: Path | None = None) -> Path:
-    """Write the report of ``run`` to ``output`` (default ``report.pdf`` in the run); return it.
+def build(run: Run) -> Path:
+    """Write the report of ``run`` to ``report.pdf`` in its folder; return it.
 
     A run whose later steps are missing gets a report that says so. The same run, with the same
     runs beside it and in ``report/results``, gives the same bytes. Raises LabError where no step
     has finished, or a file, figure or reference is missing or leads out of the run folder.
     """
     manifest = run.manifest
-    done = [step for step in RECORDS if manifest.get(step, {}).get("status") == "done"]
+    done = [step for step in RECORDS if run.done(step)]
     if not done:
         raise LabError(f"Run {run.name!r} has no finished step to report on: run 01_setup first.")
     ended = max(
@@ -69,7 +69,7 @@ def build(run: Run, output: Path | None = None) -> Path:
             sources[drawing.file] = drawing.encode()
             inputs["figures"][drawing.name] = drawing.entry("05_evaluation")
     pdf = _compile(run, sources, inputs, ended)
-    output = Path(output) if output else run.file("report.pdf")
+    output = run.file("report.pdf")
     write_atomic(output, lambda path: path.write_bytes(pdf))
     return output
 

@@ -14,8 +14,8 @@ import yaml
 
 from lab.runner import execute, result
 from lab_utils import LabError
-from lab_utils.core.params import default_name, load_params, parse_assignments, resolve
-from lab_utils.core.run import Run, runs_dir
+from lab_utils.core.params import load_params, parse_assignments, resolve
+from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 
 STEPS = ("04_training", "05_evaluation")  # what a comparison needs of a run
@@ -91,12 +91,8 @@ def sweep(settings: Sequence[Settings]) -> dict[str, str]:
     """Execute the runs of ``plan`` and print the progress; what went wrong by the run's name.
 
     What is finished is skipped, what was stopped goes on; a run that fails does not stop the next.
-    Raises LabError, before anything is trained, where a run's folder holds other settings, or where
-    this machine or the network cannot do what the settings ask for.
+    Raises LabError, before anything is trained, where a run's folder holds other settings.
     """
-    for one in settings:
-        if _pending(Run(runs_dir() / default_name(one), one)):
-            _check_machine_and_network(one)
     begun, failed = time.perf_counter(), {}
     runs = [Run.create(one) for one in settings]
     todo = [run for run in runs if _pending(run)]
@@ -125,20 +121,6 @@ def time_left(todo: Sequence[Run], done: Sequence[Run]) -> str:
     seconds = sum(run.manifest[step]["seconds"] for run in done for step in STEPS)
     left = seconds * sum(r.settings.epochs for r in todo) / sum(r.settings.epochs for r in done)
     return f" (about {timedelta(seconds=round(left))} left)"
-
-
-def _check_machine_and_network(settings: Settings) -> None:
-    """LabError where the device, the precision or the network of ``settings`` cannot be had."""
-    from lab_utils.model.build import model_options  # loads torch
-    from lab_utils.model.networks import build
-    from lab_utils.model.networks.resnet18 import load_imagenet
-    from lab_utils.setup.hardware import choose
-
-    choose(settings)
-    size = settings.image_size if settings.data == "folder" else 32
-    model = build(settings.model, image_size=size, **model_options(settings))
-    if settings.pretrained:
-        load_imagenet(model)
 
 
 def _pending(run: Run) -> list[str]:

@@ -30,8 +30,6 @@ _DEPENDENTS = {
     "04_training": ("05_evaluation", "06_deployment", "09_insight"),
     "05_evaluation": ("06_deployment", "09_insight"),
 }
-# What lets a killed step go on where it stopped; kept only until the step is done.
-_UNFINISHED = {"04_training": "checkpoints/last.pt"}
 # A comparison reads dozens of such files, and the loader in C takes a tenth of the time.
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -110,13 +108,13 @@ class Run:
     def forget(self, steps: Iterable[str], fresh: bool = False) -> None:
         """Mark ``steps`` as not done: their results no longer hold.
 
-        What an unfinished step had saved is kept, so that it can go on, unless ``fresh``.
+        What an unfinished training had saved is kept, so that it can go on, unless ``fresh``.
         """
         manifest = self.manifest
         for step in steps:
             done = manifest.pop(step, {}).get("status") == "done"
-            if step in _UNFINISHED and (fresh or done):
-                self.file(_UNFINISHED[step]).unlink(missing_ok=True)
+            if step == "04_training" and (fresh or done):
+                self.file("checkpoints/last.pt").unlink(missing_ok=True)
         write_json(self.file("manifest.json"), manifest)
 
     def begin(self, step: str) -> None:

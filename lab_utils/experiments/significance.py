@@ -13,8 +13,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
-from scipy.stats import ttest_rel
-from statsmodels.stats import contingency_tables
+from scipy.stats import binomtest, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
 from lab_utils.experiments.recipes import Group
@@ -74,8 +73,7 @@ def mcnemar(a: Result, b: Result) -> McNemar | None:
         return None
     right_a, right_b = a.predicted == a.targets, b.predicted == b.targets
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    table = [[0, only_a], [only_b, 0]]  # what both get right, or wrong, does not count
-    p = float(contingency_tables.mcnemar(table, exact=True).pvalue)
+    p = float(binomtest(only_a, only_a + only_b).pvalue)
     return McNemar(len(a.targets), only_a, only_b, p, p)
 
 
