@@ -139,20 +139,19 @@ def _list(options: argparse.Namespace) -> None:
 
 def _row(name: str) -> dict[str, str | None]:
     """What `lab list` says of the run ``name``."""
-    columns = ("run", "experiment", "data", "model", "steps", "test accuracy", "report")
     try:
         run = Run.load(name)
         data = [entry["data"]["name"] for entry in run.manifest.values() if "data" in entry]
         tested = run.read_json(METRICS) if run.done("05_evaluation") else None
-        found = (
-            name, run.settings.experiment, data[0] if data else None, run.settings.model,
-            f"{sum(run.done(step) for step in STEPS)}/{len(STEPS)}",
-            f"{tested['test_accuracy']:.2%}" if tested else None,
-            "yes" if run.file("report.pdf").is_file() else "no",
-        )  # fmt: skip
+        return {
+            "run": name, "experiment": run.settings.experiment, "data": data[0] if data else None,
+            "model": run.settings.model,
+            "steps": f"{sum(run.done(step) for step in STEPS)}/{len(STEPS)}",
+            "test accuracy": f"{tested['test_accuracy']:.2%}" if tested else None,
+            "report": "yes" if run.file("report.pdf").is_file() else "no",
+        }  # fmt: skip
     except LabError:
-        found = (name, "(damaged)", *[None] * 5)
-    return dict(zip(columns, found, strict=True))
+        return {"run": name, "experiment": "(damaged)"}
 
 
 def _relative(path: Path) -> str:
