@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.container import ErrorbarContainer
 from matplotlib.ticker import PercentFormatter
 import pandas as pd
 from torch import Tensor
@@ -62,14 +61,13 @@ def corruptions(rows: Sequence[Accuracy], clean: Accuracy) -> Drawing:
     figure, axes = new_figure(4.7, 2.7, 1, len(kinds), sharey=True, squeeze=False)
     for ax, (kind, chosen) in zip(axes[0], kinds, strict=True):
         title, unit = _PANELS[kind]
-        line = ax.axhline(clean.accuracy, color=drawing.GRAY, linestyle="--", linewidth=1.2)
+        places, dashed = range(len(chosen)), {"linestyle": "--", "linewidth": 1.2}
+        ax.axhline(clean.accuracy, color=drawing.GRAY, label="undamaged", **dashed)
         ax.axhspan(clean.low, clean.high, color=drawing.GRAY, alpha=0.15, linewidth=0)
-        places = range(len(chosen))
-        curve = _with_interval(ax, places, chosen, color=BLUE, marker="o")
+        _with_interval(ax, places, chosen, color=BLUE, marker="o", label="damaged")
         ax.set_xticks(places, [f"{strength:g}" for strength in chosen.strength])
         ax.set(title=title, xlabel=unit, xlim=(-0.4, len(chosen) - 0.6))
-    texts = ["damaged", "undamaged"]  # both with their 95% intervals
-    figure.legend([curve, line], texts, loc="outside upper right", ncols=2)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=2)
     hardest = frame.loc[frame.accuracy.idxmin()]
     return Drawing(
         "corruptions",
@@ -110,11 +108,9 @@ def attacks(rows: Sequence[Accuracy], guessing: float) -> Drawing:
     )
 
 
-def _with_interval(
-    ax: Axes, places: Sequence[float], rows: pd.DataFrame, **look: object
-) -> ErrorbarContainer:
+def _with_interval(ax: Axes, places: Sequence[float], rows: pd.DataFrame, **look: object) -> None:
     ends = rows[["low", "high"]].sub(rows.accuracy, axis=0).abs().T
     if ax.get_subplotspec().is_first_col():
         ax.set(ylim=(0, 1), ylabel="accuracy")
         ax.yaxis.set_major_formatter(PercentFormatter(1))
-    return ax.errorbar(places, rows.accuracy, ends, markersize=4.5, elinewidth=1, capsize=2, **look)
+    ax.errorbar(places, rows.accuracy, ends, markersize=4.5, elinewidth=1, capsize=2, **look)
