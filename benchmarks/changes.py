@@ -4,7 +4,7 @@ A row is a whole training: its epochs times the seconds of an epoch, which follo
 """
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -20,7 +20,8 @@ from lab_utils.core.settings import Settings
 from lab_utils.data.dataset import Dataset
 from lab_utils.setup import hardware
 from lab_utils.setup.hardware import Machine
-from lab_utils.training.loop import Batch, Training
+from lab_utils.speed.profiling import whole_batches
+from lab_utils.training.loop import Training
 
 WARM_UP = 3  # steps: the first ones allocate memory and choose algorithms
 
@@ -42,7 +43,8 @@ class Change:
         if not self.fused:  # PyTorch's default
             adam = torch.optim.Adam(training.model.parameters(), self.settings.lr)
             training.use_optimizer(adam)
-        endless = _whole_batches(training.batches, self.settings.batch_size, self.layout)
+        batches = whole_batches(training.batches, self.settings.batch_size, self.machine.device)
+        endless = ((x.contiguous(memory_format=self.layout), y) for x, y in batches)
 
         def train(count: int) -> None:
             training.batches = islice(endless, count)
@@ -52,16 +54,6 @@ class Change:
         train(WARM_UP)
         step_seconds = timed(lambda: train(steps)) / steps
         return step_seconds * len(dataset.train) / self.settings.batch_size
-
-
-def _whole_batches(
-    batches: Iterable[Batch], batch_size: int, layout: torch.memory_format
-) -> Iterator[Batch]:
-    """Epoch after epoch, without the smaller last batch, laid out in memory as the model is."""
-    while True:
-        for inputs, targets in batches:
-            if len(targets) == batch_size:
-                yield inputs.contiguous(memory_format=layout), targets
 
 
 def changes() -> list[Change]:

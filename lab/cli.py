@@ -90,13 +90,11 @@ def _run(options: argparse.Namespace) -> None:
     print(f"{settings.title or settings.experiment}: run folder {_relative(run.path)}")
     if steps:
         kernels.start_fork_server()
+    else:
+        print("Every step is done; `--from 01` runs them again.")
     from lab.report import build  # takes a second, in which the fork server imports too
     from lab_utils.data.sources import cifar10_found_now
 
-    if not steps:
-        print("Every step is done; `--from 01` runs them again.")
-    elif steps[0] != STEPS[0] and start is None:
-        print(f"Going on with {steps[0]}.")
     if "02_data" not in steps and (hint := cifar10_found_now(run)):
         print(hint)
     if steps:
@@ -118,15 +116,13 @@ def _sweep(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> None:
     from lab_utils.experiments.recipes import named, table, write_csv
-    from lab_utils.experiments.significance import compare, paragraph, reference_of
+    from lab_utils.experiments.significance import paragraph
 
     groups = named(*options.runs)
     print(table(groups), end="\n\n", flush=True)
     if options.csv:
         write_csv(options.csv, groups)
-    reference = reference_of(groups) if len(groups) > 3 else None
-    pairs = compare(groups, reference)
-    print("\n".join(paragraph(groups, pairs, reference)))
+    print("\n".join(paragraph(groups)))
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -143,20 +139,19 @@ def _list(options: argparse.Namespace) -> None:
 
 def _row(name: str) -> dict[str, str | None]:
     """What `lab list` says of the run ``name``."""
-    columns = ("run", "experiment", "data", "model", "steps", "test accuracy", "report")
     try:
         run = Run.load(name)
         data = [entry["data"]["name"] for entry in run.manifest.values() if "data" in entry]
         tested = run.read_json(METRICS) if run.done("05_evaluation") else None
-        found = (
-            name, run.settings.experiment, data[0] if data else None, run.settings.model,
-            f"{sum(run.done(step) for step in STEPS)}/{len(STEPS)}",
-            f"{tested['test_accuracy']:.2%}" if tested else None,
-            "yes" if run.file("report.pdf").is_file() else "no",
-        )  # fmt: skip
+        return {
+            "run": name, "experiment": run.settings.experiment, "data": data[0] if data else None,
+            "model": run.settings.model,
+            "steps": f"{sum(run.done(step) for step in STEPS)}/{len(STEPS)}",
+            "test accuracy": f"{tested['test_accuracy']:.2%}" if tested else None,
+            "report": "yes" if run.file("report.pdf").is_file() else "no",
+        }  # fmt: skip
     except LabError:
-        found = (name, "(damaged)", *[None] * 5)
-    return dict(zip(columns, found, strict=True))
+        return {"run": name, "experiment": "(damaged)"}
 
 
 def _relative(path: Path) -> str:

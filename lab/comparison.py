@@ -1,7 +1,6 @@
 """What the report's comparison says, as values for Typst."""
 
-from collections.abc import Sequence
-from itertools import combinations
+from collections import Counter
 from typing import Any
 
 from lab_utils.core.drawing import Drawing
@@ -9,7 +8,7 @@ from lab_utils.core.run import Run
 from lab_utils.experiments import figures
 from lab_utils.experiments.effects import Effect, ablation, sensitivity
 from lab_utils.experiments.recipes import Group, group, overview
-from lab_utils.experiments.results import comparable, results_dir
+from lab_utils.experiments.results import find_all, load, results_dir
 from lab_utils.experiments.significance import Pair, compare, reference_of, sentence
 
 COURSE = ("exp1_baseline", "exp2_low_lr", "exp3_big_batch")
@@ -18,28 +17,29 @@ COURSE = ("exp1_baseline", "exp2_low_lr", "exp3_big_batch")
 def section(run: Run) -> tuple[dict[str, Any], list[Drawing]]:
     """What the comparison of ``run`` with the runs around it says, and its figures.
 
-    The values are plain, for JSON. Raises LabError where ``run`` has not been tested.
+    Those are the runs beside it and in ``report/results`` that were tested on the same images. The
+    values are plain, for JSON. Raises LabError where ``run`` has not been tested.
     """
-    results, apart = comparable(run)
-    groups = group(results)
+    mine, around = load(run), find_all(run.path.parent, results_dir())
+    others = [result for result in around if result.run.path != run.path]
+    groups = group([mine, *(r for r in others if r.test_split == mine.test_split)])
     used = [result for g in groups for result in g.results]
     own = next(g for g in groups if any(r.run.path == run.path for r in g.results))
     shown, effects = overview(groups, own), sensitivity(groups)
     reference = reference_of(shown)
     pairs = compare(shown, reference)
     told = [p for p in pairs if own in (p.a, p.b)] if own is not reference else []
-    mine = {name: [g for g in groups if g.experiment == name] for name in COURSE}
+    tried = {name: [g for g in groups if g.experiment == name] for name in COURSE}
     # Of an experiment the recipe with the most seeds: the one that nobody varied.
-    course = {name: max(found, key=lambda g: g.seeds) for name, found in mine.items() if found}
+    course = {name: max(found, key=lambda g: g.seeds) for name, found in tried.items() if found}
     values = {
-        "rows": [g.row | {"label": g.label, "this": g is own} for g in shown],
+        "rows": [g.row | {"this": g is own} for g in shown],
         "recipes": len(groups),
         "runs": len(used),
         "committed": sum(r.run.path.is_relative_to(results_dir()) for r in used),
-        "apart": dict(apart),
+        "apart": Counter(r.data for r in others if r.test_split != mine.test_split),
         "course": {name: g.row for name, g in course.items()},
         "course_sentences": [sentence(pair) for pair in compare(list(course.values()))],
-        "confounded": _confounded(list(course.values())),
         "reference": reference.label,
         "reference_seeds": reference.seeds,
         "pairs": [_pair(pair, reference) for pair in pairs],
@@ -79,12 +79,3 @@ def _effect(effect: Effect) -> dict[str, Any]:
         "chosen": effect.chosen,
         "val_difference": effect.val_difference,
     }
-
-
-def _confounded(groups: Sequence[Group]) -> list[str]:
-    """The settings in which ``groups`` differ, if every two of them differ in more than one."""
-    pairs = [
-        {key for key in a.recipe if key != "experiment" and a.recipe[key] != b.recipe[key]}
-        for a, b in combinations(groups, 2)
-    ]
-    return sorted(set().union(*pairs)) if pairs and all(len(p) > 1 for p in pairs) else []

@@ -29,15 +29,15 @@ _WAYS: tuple[dict[str, Any], ...] = (
 )
 
 
-def build(run: Run, output: Path | None = None) -> Path:
-    """Write the report of ``run`` to ``output`` (default ``report.pdf`` in the run); return it.
+def build(run: Run) -> Path:
+    """Write the report of ``run`` to ``report.pdf`` in its folder; return it.
 
     A run whose later steps are missing gets a report that says so. The same run, with the same
     runs beside it and in ``report/results``, gives the same bytes. Raises LabError where no step
     has finished, or a file, figure or reference is missing or leads out of the run folder.
     """
     manifest = run.manifest
-    done = [step for step in RECORDS if manifest.get(step, {}).get("status") == "done"]
+    done = [step for step in RECORDS if run.done(step)]
     if not done:
         raise LabError(f"Run {run.name!r} has no finished step to report on: run 01_setup first.")
     ended = max(
@@ -46,7 +46,14 @@ def build(run: Run, output: Path | None = None) -> Path:
         for step in done
     )
     files = [(step, f) for step in done for f in (RECORDS[step], *_MORE_FILES.get(step, ()))]
-    inputs = _description(run) | {
+    settings = run.settings
+    about = {key: str(value) for key, value in load_params().report.items() if value}
+    inputs = {
+        "about": {"title": "Lab report"} | about,
+        "run": run.name,
+        "settings": settings.model_dump(mode="json"),
+        "explained": {name: settings.explain(name) for name in type(settings).model_fields},
+        "models": MODELS,
         "manifest": manifest,
         "done": done,
         "missing": [step for step in STEPS if step not in done],
@@ -59,29 +66,12 @@ def build(run: Run, output: Path | None = None) -> Path:
     if "05_evaluation" in done:
         inputs["compared"], drawings = section(run)
         for drawing in drawings:  # no files of the run: what lies around it may change
-            file = f"compared/{drawing.name}.svg"
-            sources[file] = drawing.encode()
-            inputs["figures"][drawing.name] = {
-                "step": "05_evaluation", "file": file, "caption": drawing.caption,
-                "alt": drawing.alt,
-            }  # fmt: skip
+            sources[drawing.file] = drawing.encode()
+            inputs["figures"][drawing.name] = drawing.entry("05_evaluation")
     pdf = _compile(run, sources, inputs, ended)
-    output = Path(output) if output else run.file("report.pdf")
+    output = run.file("report.pdf")
     write_atomic(output, lambda path: path.write_bytes(pdf))
     return output
-
-
-def _description(run: Run) -> dict[str, Any]:
-    """The run as it was meant: its first page, and its settings with their meanings."""
-    about = {key: str(value) for key, value in load_params().report.items() if value}
-    settings = run.settings
-    return {
-        "about": {"title": "Lab report"} | about,
-        "run": run.name,
-        "settings": settings.model_dump(mode="json"),
-        "explained": {name: settings.explain(name) for name in type(settings).model_fields},
-        "models": MODELS,
-    }
 
 
 def _inside(run: Run, step: str, name: str) -> str:

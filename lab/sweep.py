@@ -14,8 +14,8 @@ import yaml
 
 from lab.runner import execute, result
 from lab_utils import LabError
-from lab_utils.core.params import default_name, load_params, parse_assignments, resolve
-from lab_utils.core.run import Run, runs_dir
+from lab_utils.core.params import load_params, parse_assignments, resolve
+from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 
 STEPS = ("04_training", "05_evaluation")  # what a comparison needs of a run
@@ -43,19 +43,15 @@ def plan(
     for key in varied:
         if key in changes or varied.count(key) > 1:
             raise LabError(f"{key} is given twice; leave it out of --set or of what varies it.")
-    found: dict[str, Settings] = {}
+    found: list[Settings] = []
     own_seeds = [{"seed": seed} for seed in range(seeds)] if seeds else [{}]
     for seed, experiment, values in product(own_seeds, experiments, product(*grid.values())):
         full = {**changes, **dict(zip(grid, values, strict=True)), **seed}
         recipe = resolve(experiment, full)
         for settings in (recipe, *(_without(part, recipe, full) for part in ablate)):
-            name = default_name(settings)
-            if found.setdefault(name, settings) != settings:
-                raise LabError(
-                    f"Two runs of the sweep would have the name {name!r}, which is cut to 120 "
-                    "characters; change fewer settings at once."
-                )
-    return list(found.values())
+            if settings not in found:
+                found.append(settings)
+    return found
 
 
 def _without(part: str, recipe: Settings, changes: Mapping[str, Any]) -> Settings:
@@ -95,29 +91,19 @@ def sweep(settings: Sequence[Settings]) -> dict[str, str]:
     """Execute the runs of ``plan`` and print the progress; what went wrong by the run's name.
 
     What is finished is skipped, what was stopped goes on; a run that fails does not stop the next.
-    Raises LabError, before anything is trained, where a run's folder holds other settings, or where
-    this machine or the network cannot do what the settings ask for.
+    Raises LabError, before anything is trained, where a run's folder holds other settings.
     """
-    for one in settings:
-        if _pending(Run(runs_dir() / default_name(one), one)):
-            _check_machine_and_network(one)
     begun, failed = time.perf_counter(), {}
     runs = [Run.create(one) for one in settings]
     todo = [run for run in runs if _pending(run)]
-    took = [(run.settings, _recorded_seconds(run)) for run in runs if run not in todo]
-    if finished := len(took):
+    if finished := len(runs) - len(todo):
         print(f"{finished} of {len(runs)} runs are finished already.")
     for position, run in enumerate(todo):
-        left = seconds_left(todo[position:], took)
-        about = "" if left is None else f" (about {timedelta(seconds=round(left))} left)"
-        print(f"run {runs.index(run) + 1} of {len(runs)}: {run.name}{about}")
-        started = time.perf_counter()
+        left = time_left(todo[position:], [run for run in runs if not _pending(run)])
+        print(f"run {runs.index(run) + 1} of {len(runs)}: {run.name}{left}")
         try:
             execute(run, _pending(run))
             print(f"      {result(run)}")
-            # The first is less for a run that went on, the second leaves the kernels' start out.
-            seconds = max(time.perf_counter() - started, _recorded_seconds(run))
-            took.append((run.settings, seconds))
         except (LabError, OSError) as error:
             failed[run.name] = str(error)
             print(f"      failed: {error}")
@@ -128,30 +114,13 @@ def sweep(settings: Sequence[Settings]) -> dict[str, str]:
     return failed
 
 
-def seconds_left(todo: Sequence[Run], took: Sequence[tuple[Settings, float]]) -> float | None:
-    """How long ``todo`` will take, by the epochs of what runs ``took`` so far; None for none."""
-    if not took:
-        return None
-    per_epoch = sum(seconds for _, seconds in took) / sum(known.epochs for known, _ in took)
-    return per_epoch * sum(run.settings.epochs for run in todo)
-
-
-def _check_machine_and_network(settings: Settings) -> None:
-    """LabError where the device, the precision or the network of ``settings`` cannot be had."""
-    from lab_utils.model.build import model_options  # loads torch
-    from lab_utils.model.networks import build
-    from lab_utils.model.networks.resnet18 import load_imagenet
-    from lab_utils.setup.hardware import choose
-
-    choose(settings)
-    size = settings.image_size if settings.data == "folder" else 32
-    model = build(settings.model, image_size=size, **model_options(settings))
-    if settings.pretrained:
-        load_imagenet(model)
-
-
-def _recorded_seconds(run: Run) -> float:
-    return sum(run.manifest[step]["seconds"] for step in STEPS)
+def time_left(todo: Sequence[Run], done: Sequence[Run]) -> str:
+    """How long ``todo`` will take, by the epochs of the runs that are ``done``; empty for none."""
+    if not done:
+        return ""
+    seconds = sum(run.manifest[step]["seconds"] for run in done for step in STEPS)
+    left = seconds * sum(r.settings.epochs for r in todo) / sum(r.settings.epochs for r in done)
+    return f" (about {timedelta(seconds=round(left))} left)"
 
 
 def _pending(run: Run) -> list[str]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import html
 from io import BytesIO
-from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -69,9 +68,9 @@ class Drawing:
         self.figure.savefig(buffer, format=kind, bbox_inches="tight", **plain)
         return buffer.getvalue()
 
-    def save(self, path: Path) -> None:
-        """Write the figure to ``path``."""
-        path.write_bytes(self.encode())
+    def entry(self, step: str) -> dict[str, str]:
+        """What figures.json, and with it the report, knows of this figure of ``step``."""
+        return {"step": step, "file": self.file, "caption": self.caption, "alt": self.alt}
 
     def __repr__(self) -> str:
         return self.caption

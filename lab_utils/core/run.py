@@ -1,6 +1,7 @@
 """The run folder: the one thing that passes between notebooks, command line and report."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 import re
@@ -29,8 +30,6 @@ _DEPENDENTS = {
     "04_training": ("05_evaluation", "06_deployment", "09_insight"),
     "05_evaluation": ("06_deployment", "09_insight"),
 }
-# What lets a killed step go on where it stopped; kept only until the step is done.
-_UNFINISHED = {"04_training": "checkpoints/last.pt"}
 # A comparison reads dozens of such files, and the loader in C takes a tenth of the time.
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -38,13 +37,12 @@ _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class Run:
     """One run folder, and the settings that every step of it uses.
 
-    ``step`` is the one that is being worked on, empty where the run is only read, and ``recorded``
-    what it has found so far.
+    ``step`` is worked on, empty where the run is only read; ``recorded`` is what it found so far.
     """
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self.path, self.name, self.settings = path, path.name, settings
-        self.step, self.recorded = "", {}
+        self.step, self.recorded, self.began = "", {}, 0.0
 
     @classmethod
     def create(cls, settings: Settings, name: str | None = None) -> "Run":
@@ -98,9 +96,6 @@ class Run:
             raise LabError(f"{path} is damaged; delete it and run again.")
         return manifest
 
-    def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        write_json(self.file("manifest.json"), manifest)
-
     def done(self, step: str) -> bool:
         """Whether ``step`` has finished, and nothing before it has been run again since."""
         return self.manifest.get(step, {}).get("status") == "done"
@@ -113,31 +108,31 @@ class Run:
     def forget(self, steps: Iterable[str], fresh: bool = False) -> None:
         """Mark ``steps`` as not done: their results no longer hold.
 
-        What an unfinished step had saved is kept, so that it can go on, unless ``fresh``.
+        What an unfinished training had saved is kept, so that it can go on, unless ``fresh``.
         """
         manifest = self.manifest
         for step in steps:
-            if step in _UNFINISHED and (fresh or self.done(step)):
-                self.file(_UNFINISHED[step]).unlink(missing_ok=True)
-            manifest.pop(step, None)
-        self._write_manifest(manifest)
+            done = manifest.pop(step, {}).get("status") == "done"
+            if step == "04_training" and (fresh or done):
+                self.file("checkpoints/last.pt").unlink(missing_ok=True)
+        write_json(self.file("manifest.json"), manifest)
 
     def begin(self, step: str) -> None:
         """Record that ``step`` starts now; what later steps made of its old results is void.
 
         A step that was done starts afresh; one that was killed finds what it had saved.
         """
-        before = {} if self.done(step) else self.manifest.get(step, {})
+        before = self.manifest.get(step, {})
         self.forget((step, *_DEPENDENTS.get(step, ())))
-        self.step, self.recorded = step, {}
+        self.step, self.recorded, self.began = step, {}, time.time()
         entry = {
             "status": "running",
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "started_at": time.time(),
             "seed": self.settings.seed,
         }
-        saved_with = {"data": before["data"]} if "data" in before else {}
-        self._write_manifest(self.manifest | {step: entry | versions() | saved_with})
+        if before.get("status") != "done" and "data" in before:
+            entry["data"] = before["data"]  # what it had saved is of these
+        write_json(self.file("manifest.json"), self.manifest | {step: entry | versions()})
 
     def use_data(self, name: str, fingerprint: str) -> None:
         """Record the data that this step uses; LabError if an earlier step used other data."""
@@ -150,19 +145,16 @@ class Run:
                     "restore that data, or begin anew with `lab run --from 01` or another name."
                 )
         manifest[self.step]["data"] = {"name": name, "fingerprint": fingerprint}
-        self._write_manifest(manifest)
+        write_json(self.file("manifest.json"), manifest)
 
     def show(self, drawing: Any) -> None:
         """Save a ``Drawing`` as a figure of this step, with its texts, and display it."""
         from IPython.display import display  # a run is opened before anything slow is imported
 
-        write_atomic(self.file(drawing.file), drawing.save)
+        write_atomic(self.file(drawing.file), lambda path: path.write_bytes(drawing.encode()))
         path = self.file("figures.json")
         figures = read_json(path) if path.is_file() else {}
-        figures[drawing.name] = {
-            "step": self.step, "file": drawing.file, "caption": drawing.caption, "alt": drawing.alt,
-        }  # fmt: skip
-        write_json(path, figures)
+        write_json(path, figures | {drawing.name: drawing.entry(self.step)})
         display(drawing)
 
     def record(self, **values: Any) -> None:
@@ -183,22 +175,19 @@ class Run:
             raise LabError(f"{step} of run {self.name!r} was begun anew elsewhere; run it again.")
         entry = manifest[step]
         if entry["status"] != "done":
-            self._write_record()
-            seconds = round(time.time() - entry.pop("started_at") + earlier_seconds, 2)
-            memory = round(peak_memory_mb())
-            entry |= {"status": "done", "seconds": seconds, "peak_memory_mb": memory}
+            record = self.recorded
+            if step == "05_evaluation":
+                flat = {k: v for k, v in record.items() if _is_plain(v)}
+                write_json(self.file(METRICS), flat)
+                record = {k: v for k, v in record.items() if k not in flat}
+            write_json(self.file(RECORDS[step]), record)
+            entry["status"] = "done"
+            entry["seconds"] = round(time.time() - self.began + earlier_seconds, 2)
+            entry["peak_memory_mb"] = round(peak_memory_mb())
             entry["threads"] = threads()
-            self._write_manifest(manifest)
+            write_json(self.file("manifest.json"), manifest)
         cost = f"{entry['seconds']:.1f} s, peak memory {entry['peak_memory_mb']:,} MB"
         return f"{step} is done: {cost}, results in run {self.name!r}."
-
-    def _write_record(self) -> None:
-        record = self.recorded
-        if self.step == "05_evaluation":
-            flat = {k: v for k, v in record.items() if _is_plain(v)}
-            write_json(self.file(METRICS), flat)
-            record = {k: v for k, v in record.items() if k not in flat}
-        write_json(self.file(RECORDS[self.step]), record)
 
 
 def _is_plain(value: Any) -> bool:
@@ -209,6 +198,17 @@ def _differences(settings: Settings, wanted: Mapping[str, Any]) -> str:
     """Where ``settings`` are not as ``wanted``, such as ``epochs=3, not 4``; empty for nowhere."""
     found = settings.model_dump()
     return "; ".join(f"{k}={found.get(k)}, not {v}" for k, v in wanted.items() if found.get(k) != v)
+
+
+def tested_runs(folder: Path) -> list[Run]:
+    """The tested runs among ``folder``, its subfolders and theirs; damaged ones are left out."""
+    runs = []
+    for level in ("", "*/", "*/*/"):
+        for file in sorted(folder.glob(f"{level}settings.yaml")):
+            with suppress(LabError):
+                if (run := Run.open(file.parent)).done("05_evaluation"):
+                    runs.append(run)
+    return runs
 
 
 def open_run(step: str, experiment: str, name: str | None = None, **overrides: Any) -> Run:

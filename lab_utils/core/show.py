@@ -27,17 +27,17 @@ class Table:
     """Shows ``rows`` of the same kind, as the last expression of a cell.
 
     Rows are dictionaries, named tuples or dataclasses; their keys or fields head the columns.
-    ``formats`` gives a column's format, such as ``",.1f"``; None is shown as a dash.
+    ``formats`` gives a column's format, such as ``",.1f"``; None, or nothing, is shown as a dash.
     """
 
     def __init__(self, rows: Sequence[Any], **formats: str) -> None:
         rows = [_mapping(row) for row in rows]
-        heads = list(rows[0])
+        heads = list(dict.fromkeys(head for row in rows for head in row))
         cells = [
-            ["-" if row[h] is None else format(row[h], formats.get(h, "")) for h in heads]
+            ["-" if row.get(h) is None else format(row[h], formats.get(h, "")) for h in heads]
             for row in rows
         ]
-        numeric = [all(isinstance(row[h], int | float | None) for row in rows) for h in heads]
+        numeric = [all(isinstance(row.get(h), int | float | None) for row in rows) for h in heads]
         align = ["right" if number else "left" for number in numeric]
         self._tabulate = partial(tabulate, cells, heads, colalign=align, disable_numparse=True)
 

@@ -1,7 +1,6 @@
 """Random rotation and colour jitter of a whole batch, a draw for every image; MixUp and CutMix.
 
-Each operation is torchvision's of that name, on tensors: no loop over images. ``distort`` draws
-from the generator that is given, on the CPU, so that its draws do not depend on the device.
+Each operation is torchvision's of that name, without a loop over images.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ def distort(
 
     ``rotation`` is the largest angle in degrees to either side (``RandomRotation``), ``jitter`` how
     far each of ``ADJUSTMENTS`` strays from doing nothing (``ColorJitter``). These come in random
-    order, a new one for each batch. What is zero is left out.
+    order, a new one for each batch. ``generator`` is on the CPU, whatever the device.
     """
 
     def draw(middle: float, reach: float) -> Tensor:

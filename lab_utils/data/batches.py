@@ -1,9 +1,8 @@
 """Whole batches as tensor operations: shuffle, augment, normalise; no worker, no image objects.
 
 All decoded images stay in memory on the training device, bordered for the random crop, and a second
-time mirrored for the random flip. A batch is copied from them, a whole row of pixels at a time, and
-together for all images with the same offset. Each operation draws from the same distribution as
-torchvision's transform of that name.
+time mirrored for the random flip. A batch is copied from them, together for all images with the
+same offset. Each operation draws from the same distribution as torchvision's of that name.
 """
 
 from collections.abc import Iterator
@@ -167,11 +166,9 @@ class Batches:
             return self._images[chosen].permute(0, 3, 1, 2)
         recipe, count = self.augmentation, len(chosen)
         if recipe.flip:
-            if recipe.alternate_flip:
-                flips = (self._first_flips[chosen] + self.epoch) % 2
-            else:
-                flips = self._random(2, count)
-            chosen = chosen + len(self.targets) * flips  # the mirror images come after the images
+            alternate = recipe.alternate_flip
+            flips = self._first_flips[chosen] + self.epoch if alternate else self._random(2, count)
+            chosen = chosen + len(self.targets) * (flips % 2)  # the mirror images come last
         offsets = 2 * recipe.crop_padding + 1
         top, left = self._random(offsets, count), self._random(offsets, count)
         return crop(self._images, chosen, top, left, recipe.crop_padding)

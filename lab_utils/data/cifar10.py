@@ -18,6 +18,10 @@ from lab_utils.data.images import Images
 _FOLDER = "cifar-10-batches-py"
 
 
+class NotFound(LabError):
+    """CIFAR-10 is nowhere and cannot be downloaded."""
+
+
 def places() -> list[Path]:
     """Where CIFAR-10 may be: ``LAB_DATA_DIR`` (from the project if relative), then ``data/``."""
     own = project_root() / "data"
@@ -34,8 +38,7 @@ def find() -> Path | None:
 def cifar10_folder() -> Path:
     """The folder that holds intact CIFAR-10 files, downloaded into ``data/`` if it is nowhere.
 
-    Raises FileNotFoundError where it is nowhere and cannot be downloaded, LabError where files are
-    there but fail the MD5 check and cannot be replaced.
+    Raises NotFound, or LabError where files fail the MD5 check and cannot be replaced.
     """
     found, own = find(), places()[-1]
     problem = f"CIFAR-10 was not found in {' and '.join(map(str, places()))}"
@@ -50,7 +53,7 @@ def cifar10_folder() -> Path:
         except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
             problem += f" and could not be downloaded ({getattr(error, 'reason', None) or error})"
     mend = f"set LAB_DATA_DIR to the folder that holds a whole {_FOLDER}, or use data=shapes"
-    raise (LabError if found else FileNotFoundError)(f"{problem}; {mend}.")
+    raise (LabError if found else NotFound)(f"{problem}; {mend}.")
 
 
 def _damaged_file(folder: Path) -> Path | None:
@@ -92,10 +95,7 @@ def read(split: str) -> Images:
     """
     from torchvision.datasets import CIFAR10
 
-    try:
-        folder = cifar10_folder() / _FOLDER
-    except FileNotFoundError as error:
-        raise LabError(str(error)) from None
+    folder = cifar10_folder() / _FOLDER
 
     def unpickled(name: str) -> dict[str, Any]:
         with (folder / name).open("rb") as file:  # its MD5 was right: a pickle may run code

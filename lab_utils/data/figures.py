@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.ticker import StrMethodFormatter
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,17 +21,15 @@ def class_counts(dataset: Dataset) -> Drawing:
     classes, splits = dataset.classes, (dataset.train, dataset.val)
     train, val = (torch.bincount(x.targets, minlength=len(classes)).numpy() for x in splits)
     figure, ax = new_figure(6.4, max(2.0, 0.18 * len(classes) + 0.6))
-    rows = np.arange(len(classes))
-    ax.barh(rows, train, color=drawing.BLUE, label="training")
-    ax.barh(rows, val, left=train, color=drawing.ORANGE, label="validation")
-    for row, total in enumerate(train + val):
-        ax.text(total, row, f" {total:,}", va="center", fontsize=8, color=drawing.GRAY)
-    ax.set_yticks(rows, classes)
+    ax.barh(classes, train, color=drawing.BLUE, label="training")
+    bars = ax.barh(classes, val, left=train, color=drawing.ORANGE, label="validation")
+    totals = [f"{total:,}" for total in train + val]
+    ax.bar_label(bars, totals, padding=3, fontsize=8, color=drawing.GRAY)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
-    ax.set_xlim(0, 1.1 * (train + val).max())
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.margins(x=0.1)
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.set_xlabel("images")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     ranges = [f"{x.min():,} to {x.max():,}" if np.ptp(x) else f"{x[0]:,}" for x in (train, val)]
@@ -77,17 +74,11 @@ def augmentation(variants: Mapping[str, Tensor]) -> Drawing:
 @styled
 def _image_rows(images: Tensor, labels: Sequence[str]) -> drawing.LabFigure:
     """(rows, columns, 3, H, W) uint8 images as one picture, with a label left of each row."""
-    rows, _, _, height, width = images.shape
+    rows, columns, _, height, width = images.shape
     gap = max(1, width // 16)
-    picture = make_grid(images.flatten(0, 1), images.shape[1], gap, pad_value=255)
-    picture = picture.permute(1, 2, 0).numpy()[gap:-gap, gap:-gap]
-    # Whole screen pixels for each pixel of the images, where the figure is shown at 96 dpi.
-    scale = (64 // height if height <= 64 else 64 / height) / 96
-    tall, wide = scale * picture.shape[0], scale * picture.shape[1]
-    figure = drawing.LabFigure(figsize=(wide + 1.3, tall + 0.1))
-    area = (1.25 / (wide + 1.3), 0.05 / (tall + 0.1), wide / (wide + 1.3), tall / (tall + 0.1))
-    ax = figure.add_axes(area)
-    ax.imshow(picture, interpolation="nearest")
+    picture = make_grid(images.flatten(0, 1), columns, gap, pad_value=255).permute(1, 2, 0)
+    figure, ax = new_figure(1.3 + 0.7 * columns, 0.7 * rows)
+    ax.imshow(picture.numpy()[gap:-gap, gap:-gap], interpolation="nearest")
     ax.set_yticks(np.arange(rows) * (height + gap) + height / 2, labels, fontsize=10.5)
     ax.set_xticks([])
     ax.tick_params(length=0)
@@ -120,11 +111,8 @@ def pixel_histograms(shares: Tensor, dataset: Dataset) -> Drawing:
     for name, color, share, mean in zip(CHANNELS, colors, shares, means, strict=True):
         ax.step(np.arange(256), 100 * share, where="mid", color=color, lw=1, label=name)
         ax.axvline(255 * mean, color=color, ls=(0, (4, 3)), lw=1)
-    ax.set_xlim(-2, 257)
-    ax.set_ylim(0)
-    ax.set_xticks([*range(0, 256, 32), 255])
-    ax.set_xlabel("pixel value (dashed: the channel's mean)")
-    ax.set_ylabel("% of pixels")
+    ax.set(xlim=(-2, 257), ylim=0, xticks=[*range(0, 256, 32), 255])
+    ax.set(xlabel="pixel value (dashed: the channel's mean)", ylabel="% of pixels")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=3)
     return Drawing(
         "pixel_histograms", figure,

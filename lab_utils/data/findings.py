@@ -18,7 +18,7 @@ class ImageSource(NamedTuple):
 
 
 def image_source(settings: Settings) -> ImageSource:
-    """Where the training images will come from; looks for them and reads none."""
+    """Looks for the training images and reads none."""
     images, found = 50_000, cifar10.find()
     if settings.data == "folder":
         images = len(folder.image_files(folder.root(settings) / "train"))
@@ -29,9 +29,9 @@ def image_source(settings: Settings) -> ImageSource:
         own = found == cifar10.places()[-1]
         place = "the project's folder data/" if own else "the folder that LAB_DATA_DIR names"
     else:
-        instead = "; without a network the lab draws images of its own, 'shapes'"
         place = "a download of 170 MB, once, into the project's folder data/"
-        place += instead if settings.data == "auto" else ""
+        if settings.data == "auto":
+            place += "; without a network the lab draws images of its own, 'shapes'"
     at_hand = settings.data in ("folder", "shapes") or found is not None
     return ImageSource(place, settings.train_size or images, at_hand)
 

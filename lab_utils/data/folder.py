@@ -37,7 +37,7 @@ def read(split: str, settings: Settings) -> Images:
     changes. Raises LabError where classes are missing or have no readable image.
     """
     top, size = root(settings), settings.image_size
-    classes = _classes(top, split)
+    classes = _classes(top)
     files = [path for name in classes for path in image_files(top / split / name)]
     paths = [path.relative_to(top).as_posix() for path in files]
     states, this_module = [_state(path) for path in files], Path(__file__).read_bytes()
@@ -61,19 +61,18 @@ def read(split: str, settings: Settings) -> Images:
     return images
 
 
-def _classes(top: Path, split: str) -> tuple[str, ...]:
-    """The class folders of ``split``; LabError unless both splits have the same two or more."""
-    classes = {}
-    for part in ("train", "test"):
-        if not (top / part).is_dir():
-            raise LabError(f"{top / part} is not a folder; data=folder expects train/ and test/.")
-        classes[part] = tuple(sorted(x.name for x in (top / part).iterdir() if x.is_dir()))
-    if classes["train"] != classes["test"] or len(classes["train"]) < 2:
-        found = " and ".join(
-            f"{part}/ with {', '.join(x) or 'none'}" for part, x in classes.items()
-        )
+def _classes(top: Path) -> tuple[str, ...]:
+    """The class folders of both splits; LabError unless they are the same two or more."""
+    classes = []
+    for part in (top / "train", top / "test"):
+        if not part.is_dir():
+            raise LabError(f"{part} is not a folder; data=folder expects train/ and test/.")
+        classes.append(tuple(sorted(place.name for place in part.iterdir() if place.is_dir())))
+    if classes[0] != classes[1] or len(classes[0]) < 2:
+        train, test = (", ".join(names) or "none" for names in classes)
+        found = f"train/ with {train} and test/ with {test}"
         raise LabError(f"{top} has {found}; give both the same two or more class folders.")
-    return classes[split]
+    return classes[0]
 
 
 def _state(path: Path) -> tuple[int, ...]:

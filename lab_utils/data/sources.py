@@ -28,7 +28,7 @@ def resolve_auto() -> tuple[str, str]:
     """
     try:
         cifar10.cifar10_folder()
-    except FileNotFoundError as error:
+    except cifar10.NotFound as error:
         return "shapes", str(error)
     return "cifar10", ""
 

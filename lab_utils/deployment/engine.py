@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.functional import pil_to_tensor
 
 from lab_utils import LabError
 from lab_utils.data.dataset import Normalization
@@ -74,12 +75,11 @@ class InferenceEngine:
         if isinstance(images, str | os.PathLike | Image.Image):
             raise LabError("batch_predict takes several images; for a single one use predict.")
         size = (self.image_size, self.image_size)
-        squares = [np.asarray(ImageOps.fit(to_rgb(image), size)) for image in images]
+        squares = [pil_to_tensor(ImageOps.fit(to_rgb(image), size)) for image in images]
         predictions = []
         for start in range(0, len(squares), batch_size):
-            pixels = torch.from_numpy(np.stack(squares[start : start + batch_size]))
-            batch = pixels.permute(0, 3, 1, 2).float() / 255
-            for row in self.model(batch).double().softmax(1):
+            pixels = torch.stack(squares[start : start + batch_size]).float() / 255
+            for row in self.model(pixels).double().softmax(1):
                 probabilities = dict(zip(self.classes, row.tolist(), strict=True))
                 label = self.classes[row.argmax()]
                 predictions.append(Prediction(label, probabilities[label], probabilities))
@@ -119,7 +119,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
             "or 4 channels, last in an array and first in a tensor."
         )
     if np.issubdtype(array.dtype, np.floating):
-        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+        if not ((array >= 0) & (array <= 1)).all():
             raise LabError("A float image holds values outside 0..1; divide bytes by 255 first.")
         array = (array * 255).round().astype(np.uint8)
     if array.dtype != np.uint8:

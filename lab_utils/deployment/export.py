@@ -147,18 +147,15 @@ def measure(
     return {name: {n: median(t) for n, t in sizes.items()} for name, sizes in times.items()}
 
 
-def best_throughput(formats: Sequence[Format]) -> tuple[float, int, str]:
-    """The most images per second, with the batch size and the name of the format that had it."""
-    return max((rate, size, row.name) for row in formats for size, rate in row.throughput.items())
-
-
 def what_we_found(record: Mapping[str, Any]) -> str:
     """The results of notebook 06 as a Markdown list, from what it recorded."""
     formats, images = record["formats"], record["images_compared"]
     exact = sum(row.same_predictions == 1 for row in formats)
     worst = max(row.max_logit_difference for row in formats)
     quickest = min(formats, key=lambda row: row.latency_ms)
-    rate, size, busiest = best_throughput(formats)
+    rate, size, busiest = max(
+        (rate, size, row.name) for row in formats for size, rate in row.throughput.items()
+    )
     megabytes = [row.bytes / 1e6 for row in formats]
     return f"""\
 - {exact} of {len(formats)} exported files give the same prediction for all {images} images; the

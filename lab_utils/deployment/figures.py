@@ -8,7 +8,7 @@ import numpy as np
 from lab_utils.core import drawing
 from lab_utils.core.drawing import Drawing, image_grid, new_figure, styled
 from lab_utils.deployment.engine import Prediction
-from lab_utils.deployment.export import Format, best_throughput
+from lab_utils.deployment.export import Format
 
 
 @styled
@@ -32,17 +32,14 @@ def latency(formats: Sequence[Format], threads: int) -> Drawing:
     right.set(xlabel="images per call", ylabel="images per second")
     figure.legend(loc="outside upper right", ncols=len(formats), fontsize=8)
     quickest = min(formats, key=lambda row: row.latency_ms)
-    rate, size, busiest = best_throughput(formats)
     return Drawing(
         "latency",
         figure,
         "Median time for one image and images per second by batch size, on the CPU in float32 "
         f"(threads: {threads}). {quickest.name} is the quickest with one image, "
-        f"{quickest.latency_ms:.2f} ms; the highest throughput, {rate:,.0f} images/s, is that of "
-        f"{busiest} in batches of {size}.",
-        "On the left, bars of the time for one image, one per format, from "
-        f"{min(milliseconds):.2f} to {max(milliseconds):.2f} ms. On the right, lines of images per "
-        f"second over the batch size from {sizes[0]} to {sizes[-1]}, both axes logarithmic.",
+        f"{quickest.latency_ms:.2f} ms.",
+        f"Bars of the time for one image, from {min(milliseconds):.2f} to {max(milliseconds):.2f} "
+        "ms by format; beside them, lines of images per second over the batch size.",
     )
 
 
@@ -50,13 +47,12 @@ def variants(pictures: Mapping[str, np.ndarray], predictions: Sequence[Predictio
     """One picture in several forms, (H, W, 3) uint8 by kind, and what each is taken for."""
     answered = list(zip(pictures, predictions, strict=True))
     titles = [f"{kind}\n{p.label[:14]} {p.confidence:.0%}" for kind, p in answered]
-    label, sure = predictions[0].label, [p.confidence for p in predictions]
+    label = predictions[0].label
+    alike = sum(p.label == label for p in predictions)
     answers = "; ".join(f"{kind}, {p.label} at {p.confidence:.0%}" for kind, p in answered)
     return Drawing(
         "variants",
         image_grid(list(pictures.values()), titles, columns=len(pictures), size=1.3),
-        f"The same picture in {len(pictures)} forms: {sum(p.label == label for p in predictions)} "
-        f"of them are called {label}; their confidences differ by up to "
-        f"{100 * (max(sure) - min(sure)):.0f} points.",
+        f"The same picture in {len(pictures)} forms: {alike} of them are called {label}.",
         f"A row of pictures, each with its answer: {answers}.",
     )

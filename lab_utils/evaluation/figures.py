@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
+import matplotlib
 from matplotlib.ticker import PercentFormatter
 import numpy as np
 import pandas as pd
@@ -17,8 +17,6 @@ from lab_utils.evaluation.metrics import Bin, ClassScores, calibration_error, co
 
 FEW = 20  # images, in a bin that tells too little
 SURE = 0.9  # the probability from which on a mistake counts as confident
-_CONFIDENCE = "confidence (probability of the predicted class)"
-_WRITTEN = 12  # up to this many classes each cell of a confusion matrix holds its number
 
 
 def short(name: str, length: int = 12) -> str:
@@ -29,38 +27,31 @@ def short(name: str, length: int = 12) -> str:
 @styled
 def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Drawing:
     """(K, K) ``counts`` in percent of each true class (row); colour is for the errors alone."""
-    k, support, diagonal = len(classes), counts.sum(1), np.eye(len(classes), dtype=bool)
-    written = k <= _WRITTEN
+    k, support, names = len(classes), counts.sum(1), [short(name) for name in classes]
+    rows = [f"{name} ({n:,})" for name, n in zip(names, support, strict=True)]
     percent = 100 * counts / np.maximum(support, 1)[:, None]
+    errors = np.where(np.eye(k), -1, percent)  # below the scale of the colours
     texts = np.array([[f"{v:.1f}" if v else "" for v in row] for row in percent])
-    every = 1 if k <= 40 else -(-k // 20)
-    names = [short(name) if i % every == 0 else "" for i, name in enumerate(classes)]
+    written = k <= 12
     figure, ax = new_figure(5.2, 4.2)
-    ax.set_facecolor("#eeeeee")  # of the diagonal
     sns.heatmap(
-        percent, ax=ax, mask=diagonal, vmin=0, vmax=max(1.0, percent[~diagonal].max()),
-        cmap="Blues", annot=texts if written else None, fmt="", annot_kws={"fontsize": 7},
+        pd.DataFrame(errors, rows, names), ax=ax, square=True, vmin=0, vmax=max(1.0, errors.max()),
+        cmap=matplotlib.colormaps["Blues"].with_extremes(under="#eeeeee"),
+        annot=texts if written else None, fmt="", annot_kws={"fontsize": 7},
         cbar=not written,  # a colour needs its scale where no number stands in it
-        cbar_kws={"shrink": 0.6, "label": "percent of the true class"}, square=True,
-        xticklabels=names,
-        yticklabels=[name and f"{name} ({n:,})" for name, n in zip(names, support, strict=True)],
+        cbar_kws={"shrink": 0.6, "label": "percent of the true class"},
     )  # fmt: skip
-    for i in range(k if written else 0):
-        ax.text(i + 0.5, i + 0.5, texts[i, i], ha="center", va="center", fontsize=7)
-    ax.tick_params(axis="both", length=0, labelsize=7.5)
-    ax.tick_params(axis="x", rotation=90)
-    ax.tick_params(axis="y", rotation=0)
+    ax.tick_params(axis="x", length=0, labelsize=7.5, rotation=90)
+    ax.tick_params(axis="y", length=0, labelsize=7.5, rotation=0)
     ax.grid(visible=False)
     ax.set(xlabel="predicted class", ylabel="true class (images)")
-    images, right = counts.sum(), counts.trace()
     return Drawing(
         "confusion_matrix",
         figure,
-        f"Confusion matrix of {images:,} test images, in percent of each true class; the errors "
-        f"are coloured. {most_frequent_error(confused_pairs(counts, classes, 1))}",
+        f"Confusion matrix of {counts.sum():,} test images, in percent of each true class; the "
+        f"errors are coloured. {most_frequent_error(confused_pairs(counts, classes, 1))}",
         f"Heatmap with {k} rows of true and {k} columns of predicted classes; "
-        f"{right / images:.0%} of the images lie on the gray diagonal, and an error is the darker "
-        "the larger its share of the row is.",
+        f"{counts.trace() / counts.sum():.0%} of the images lie on the gray diagonal.",
     )
 
 
@@ -69,19 +60,17 @@ def per_class(rows: Sequence[ClassScores]) -> Drawing:
     """Each class's accuracy (its recall) with its interval, and its precision; best on top."""
     frame = pd.DataFrame(rows).sort_values("recall", ascending=False, kind="stable")
     overall = np.average(frame.recall, weights=frame.support)
-    places = np.arange(len(rows))
+    ends = frame[["low", "high"]].sub(frame.recall, axis=0).abs().T.to_numpy()
+    places, names = range(len(rows)), [short(name, 20) for name in frame["name"]]
     figure, ax = new_figure(HALF[0], 0.9 + 0.2 * len(rows))
-    sns.barplot(x=frame.recall, y=places, orient="h", color=BLUE, saturation=1, width=0.7, ax=ax)
-    ends = frame[["low", "high"]].sub(frame.recall, axis=0).abs().T
-    bar = {"fmt": "none", "ecolor": "black", "elinewidth": 1, "capsize": 2}
-    ax.errorbar(frame.recall, places, xerr=ends, label="95% interval", **bar)
+    ax.barh(places, frame.recall, 0.7, xerr=ends, capsize=2, tick_label=names, color=BLUE)
     ax.plot(frame.precision, places, "D", color=ORANGE, markersize=4.5, label="precision")
     ax.axvline(overall, color=GRAY, linestyle="--", linewidth=1.2, label="all classes")
-    ax.set_yticks(places, [short(name, 20) for name in frame["name"]])
-    ax.set(xlim=(0, 1), xlabel="accuracy on the images of the class", ylabel="")
+    ax.invert_yaxis()
+    ax.set(xlim=(0, 1), xlabel="accuracy on the images of the class")
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(axis="y", visible=False)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=3)
+    figure.legend(loc="outside upper right", ncols=2)
     best, worst = frame.iloc[0], frame.iloc[-1]
     return Drawing(
         "per_class",
@@ -90,7 +79,7 @@ def per_class(rows: Sequence[ClassScores]) -> Drawing:
         f"{worst.recall:.1%} ({worst['name']}) to {best.recall:.1%} ({best['name']}), "
         f"{overall:.1%} over all.",
         f"Horizontal bars of accuracy for {len(rows)} classes, best on top, each with an error bar "
-        "for its interval and a diamond for its precision; a dashed line marks all classes.",
+        "and a diamond for its precision; a dashed line marks all classes.",
     )
 
 
@@ -102,8 +91,8 @@ def predictions(split: Split, logits: Tensor, classes: Sequence[str], which: Ten
         _answers(split, logits, classes, which),
         f"{len(which)} test images at equal distances through the split with the prediction and "
         f"its probability; {hits} are right.",
-        f"A grid of {len(which)} small images, the predicted class and its probability above each; "
-        f"{hits} titles are blue for correct, the others red with a cross.",
+        f"A grid of {len(which)} small images with titles, {hits} blue for a correct prediction, "
+        "the others red with a cross.",
     )
 
 
@@ -121,19 +110,13 @@ def mistakes(split: Split, logits: Tensor, classes: Sequence[str], which: Tensor
     )
 
 
-@styled
 def _answers(
     split: Split, logits: Tensor, classes: Sequence[str], which: Tensor
 ) -> drawing.LabFigure:
-    """Each image with its prediction and confidence above its true class.
-
-    Right ones are blue, wrong ones red and marked by a cross. Without images it says so.
-    """
+    """Each image below its prediction, with the confidence, and its true class."""
     if not len(which):
-        figure, ax = new_figure(6.4, 0.6)
-        ax.axis("off")
-        ax.text(0.5, 0.5, "There is no such image.", ha="center", va="center")
-        return figure
+        white = np.ones((1, 8, 3))
+        return drawing.image_grid([white], ["There is no such image."])
     titles, colors = [], []
     confidence, predicted = logits[which].softmax(1).max(1)
     for p, c, t in zip(predicted, confidence, split.targets[which], strict=True):
@@ -145,48 +128,31 @@ def _answers(
 
 
 @styled
-def calibration(bins: Sequence[Bin]) -> Drawing:
-    """Accuracy over confidence, above the images per bin; bins of ``FEW`` images or more."""
-    figure, (above, below) = new_figure(*HALF, 2, 1, sharex=True, height_ratios=(3, 1))
-    _reliability(above, {"accuracy": bins})
-    edges = [*(b.lower for b in bins), bins[-1].upper]
-    below.stairs([b.count for b in bins], edges, fill=True, color=GRAY)
+def calibration(
+    before: Sequence[Bin], after: Sequence[Bin], temperature: float, fitted_on: int
+) -> Drawing:
+    """Accuracy over confidence before and after scaling, above the images in each bin before it.
+
+    ``temperature`` was ``fitted_on`` so many images; a bin of fewer than ``FEW`` has no point.
+    """
+    figure, (above, below) = new_figure(5.2, 3.6, 2, 1, sharex=True, height_ratios=(3, 1))
+    above.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2, label="perfect")
+    for bins, look, name in ((before, "o-", "as trained"), (after, "s-", "after scaling")):
+        points = np.array([(b.confidence, b.accuracy) for b in bins if b.count >= FEW])
+        above.plot(*points.reshape(-1, 2).T, look, markersize=4.5, label=name)
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    above.legend(loc="upper left")
+    edges = [*(b.lower for b in before), before[-1].upper]
+    below.stairs([b.count for b in before], edges, fill=True, color=GRAY)
     below.yaxis.set_major_formatter("{x:,.0f}")
-    below.set(ylabel="images", xlabel=_CONFIDENCE)
+    below.set(ylabel="images", xlabel="confidence (probability of the predicted class)")
     return Drawing(
         "calibration",
         figure,
         "Reliability of the probabilities on the test images. The expected calibration error is "
-        f"{calibration_error(bins):.3f}; {sureness(bins)}.",
-        f"Above, a curve of accuracy over confidence, a point for each of {len(bins)} bins with "
-        f"{FEW} images or more, and the diagonal; below, the number of images in each bin.",
+        f"{calibration_error(before):.3f}; {sureness(before)}. Scaling by T = {temperature:.2f}, "
+        f"fitted on {fitted_on:,} validation images, takes the error to "
+        f"{calibration_error(after):.3f}.",
+        "Above, accuracy over confidence: a curve as trained, one after temperature scaling, and "
+        f"the diagonal; below, the number of images in each of {len(before)} bins.",
     )
-
-
-@styled
-def temperature(
-    before: Sequence[Bin], after: Sequence[Bin], temperature: float, fitted_on: int
-) -> Drawing:
-    """``calibration`` before and after scaling; ``fitted_on`` is the number of images."""
-    figure, ax = new_figure(*HALF)
-    _reliability(ax, {"as trained": before, "after scaling": after})
-    ax.set_xlabel(_CONFIDENCE)
-    return Drawing(
-        "temperature",
-        figure,
-        f"Reliability before and after temperature scaling. T = {temperature:.2f}, fitted on "
-        f"{fitted_on:,} validation images, takes the calibration error on the test images from "
-        f"{calibration_error(before):.3f} to {calibration_error(after):.3f}; the predictions are "
-        "the same.",
-        "Line plot of accuracy over confidence: a curve for the probabilities as trained, one for "
-        "those after temperature scaling, and the diagonal of perfect calibration.",
-    )
-
-
-def _reliability(ax: Axes, curves: dict[str, Sequence[Bin]]) -> None:
-    ax.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2, label="perfect")
-    for (name, bins), look in zip(curves.items(), ("o-", "s-"), strict=False):
-        points = np.array([(b.confidence, b.accuracy) for b in bins if b.count >= FEW])
-        ax.plot(*points.reshape(-1, 2).T, look, markersize=4.5, label=name)
-    ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    ax.legend(loc="upper left")

@@ -20,11 +20,9 @@ def most_frequent_error(pairs: Sequence[Confused]) -> str:
 
 def sureness(bins: Sequence[Bin]) -> str:
     """How the mean confidence of ``reliability`` compares with the accuracy."""
-    images = sum(b.count for b in bins)
-    sure, right = (
-        sum(b.count * getattr(b, name) for b in bins if b.count) / images
-        for name in ("confidence", "accuracy")
-    )
+    images, filled = sum(b.count for b in bins), [b for b in bins if b.count]
+    sure = sum(b.count * b.confidence for b in filled) / images
+    right = sum(b.count * b.accuracy for b in filled) / images
     low, high = wilson_interval(round(right * images), images)
     words = f"the mean confidence is {sure:.1%}, the accuracy {right:.1%}: the model is "
     if low <= sure <= high:

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
-import pandas as pd
 from pydantic import Field
 import pydantic.dataclasses
 from scipy.special import log_softmax
@@ -22,9 +21,9 @@ BINS = 15  # of the calibration error
 LOWEST_VAL_ACCURACY = 0.75  # the course's criterion
 
 
-def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (J. Am. Stat. Assoc. 22, 1927), as fractions of 1."""
-    interval = binomtest(correct, total).proportion_ci(confidence, method="wilson")
+def wilson_interval(correct: int, total: int) -> tuple[float, float]:
+    """Wilson's 95% score interval of a share (J. Am. Stat. Assoc. 22, 1927), in fractions of 1."""
+    interval = binomtest(correct, total).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -34,13 +33,15 @@ def summarize(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
     Accuracy with its 95% interval, mean cross-entropy (nats), macro precision, recall and F1,
     one-vs-rest ROC-AUC (NaN where a class is missing from the targets) and calibration error.
     """
-    y, classes = np.asarray(targets), range(np.shape(logits)[1])
+    y, classes = np.asarray(targets), np.arange(np.shape(logits)[1])
     correct = int((_predicted(logits) == y).sum())
     low, high = wilson_interval(correct, len(y))
-    macro = pd.DataFrame(per_class(logits, y, [""] * len(classes))).mean(numeric_only=True)
-    scores, auc = np.exp(_log_probabilities(logits)), np.nan
-    if len(np.unique(y)) == len(classes):
-        auc = roc_auc_score(y, scores[:, 1] if len(classes) == 2 else scores, multi_class="ovr")
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        y, _predicted(logits), labels=classes, average="macro", zero_division=0
+    )
+    belongs, auc = y[:, None] == classes, np.nan
+    if belongs.any(0).all():
+        auc = roc_auc_score(belongs, np.exp(_log_probabilities(logits)))
     return {
         "test_images": len(y),
         "test_correct": correct,
@@ -48,9 +49,9 @@ def summarize(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
         "test_accuracy_low": low,
         "test_accuracy_high": high,
         "test_loss": cross_entropy(logits, y),
-        "macro_precision": float(macro.precision),
-        "macro_recall": float(macro.recall),
-        "macro_f1": float(macro.f1),
+        "macro_precision": float(precision),
+        "macro_recall": float(recall),
+        "macro_f1": float(f1),
         "macro_auc": float(auc),
         "ece": calibration_error(reliability(logits, y)),
     }

@@ -13,7 +13,7 @@ from scipy.special import log_softmax, logsumexp
 
 from lab_utils import LabError
 from lab_utils.core.files import write_atomic
-from lab_utils.core.run import Run, runs_dir
+from lab_utils.core.run import Run, tested_runs
 from lab_utils.evaluation.metrics import cross_entropy
 
 
@@ -70,19 +70,16 @@ def sibling_logits(run: Run, targets: ArrayLike) -> dict[int, np.ndarray]:
 
     Their test images have these ``targets`` (N,): with ``test_size`` each seed has others.
     """
+
+    def trained_on(of: Run) -> tuple[object, object]:
+        return of.settings.recipe(), of.manifest["05_evaluation"].get("data")
+
     found: dict[int, np.ndarray] = {}
-    beside = sorted(runs_dir().glob("*/settings.yaml")) if run.path.parent == runs_dir() else ()
-    for folder in (file.parent for file in beside):
-        with suppress(LabError):  # a damaged run
-            other = Run.open(folder)
-            if other.done("05_evaluation") and _alike(run, other):
+    for other in tested_runs(run.path.parent):
+        if trained_on(other) == trained_on(run):
+            with suppress(LabError):  # damaged predictions
                 logits, seen, _ = load_predictions(other.file("predictions.npz"))
                 if np.array_equal(seen, targets):
                     found.setdefault(other.settings.seed, logits)
     found.pop(run.settings.seed, None)
     return found
-
-
-def _alike(run: Run, other: Run) -> bool:
-    data, others = (r.manifest["05_evaluation"].get("data") for r in (run, other))
-    return data == others and run.settings.recipe() == other.settings.recipe()

@@ -51,7 +51,7 @@ def sensitivity(groups: Sequence[Group]) -> list[Effect]:
         for setting, others in sorted(tried[centre].items()):
             best = max([centre, *others], key=lambda g: g.val_accuracy)
             found = [Effect(setting, g, best) for g in [centre, *others]]
-            effects += sorted(found, key=lambda effect: value_order(effect.value))
+            effects += sorted(found, key=lambda effect: effect.value)
     return effects
 
 
@@ -71,18 +71,11 @@ def ablation(groups: Sequence[Group]) -> list[Effect]:
     return effects
 
 
-def value_order(value: Any) -> tuple[bool, float, str]:
-    """Sorts numbers by size, then all else by its text: None may stand beside numbers."""
-    number = isinstance(value, int | float)
-    return not number, value if number else 0.0, str(value)
-
-
 def _by_experiment(groups: Sequence[Group]) -> list[dict[Group, dict[str, list[Group]]]]:
     """For each experiment: what differs from each of its groups in one setting, by that setting."""
-    members = defaultdict(list)
-    for g in groups:
-        members[g.experiment].append(g)
-    return [{g: _neighbours(g, found) for g in found} for found in members.values()]
+    names = dict.fromkeys(g.experiment for g in groups)
+    members = ([g for g in groups if g.experiment == name] for name in names)
+    return [{g: _neighbours(g, found) for g in found} for found in members]
 
 
 def _neighbours(base: Group, members: Sequence[Group]) -> dict[str, list[Group]]:

@@ -5,16 +5,19 @@ Of more than twelve recipes they show ``recipes.overview``, and a recipe looks t
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import cycle
 import textwrap
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
+import numpy as np
 import pandas as pd
 import seaborn as sns
 
 from lab_utils.core.drawing import GRAY, Drawing, LabFigure, new_figure, styled, whole_numbers
-from lab_utils.experiments.effects import Effect, value_order
+from lab_utils.experiments.effects import Effect
 from lab_utils.experiments.recipes import Group, overview
 
 _COSTS = (  # what each costs, how much of it is 1 on the axis, and the axis' name
@@ -31,26 +34,22 @@ def compared_curves(groups: Sequence[Group], own: Group | None = None) -> Drawin
     Where early stopping made the seeds differ in length, the curve ends with the shortest.
     """
     shown, some = _shown(groups, own)
-    lengths = {label: min(len(r.history) for r in g.results) for label, g in shown.items()}
-    rows = [
-        {"recipe": label, "epoch": epoch.epoch, "accuracy": epoch.val_accuracy}
-        for label, g in shown.items()
-        for result in g.results
-        for epoch in result.history[: lengths[label]]
-    ]
-    options = {"x": "epoch", "y": "accuracy", "errorbar": ("pi", 100), "markersize": 5}
+    lengths = [min(len(r.history) for r in g.results) for g in shown.values()]
     figure, ax = new_figure(6.4, 2.9)
-    sns.lineplot(pd.DataFrame(rows), ax=ax, **options, **_looks(shown))
-    for line, length in zip(ax.lines, lengths.values(), strict=False):
-        line.set_markevery(max(1, length // 8))
+    looks = _looks(shown)
+    for look, g, length in zip(looks.values(), shown.values(), lengths, strict=True):
+        seeds = [[epoch.val_accuracy for epoch in r.history[:length]] for r in g.results]
+        epochs, every = range(1, length + 1), max(1, length // 8)
+        ax.plot(epochs, np.mean(seeds, 0), markersize=6, markevery=every, **look)
+        ax.fill_between(epochs, np.min(seeds, 0), np.max(seeds, 0), color=look["color"], alpha=0.2)
+    ax.set_xlabel("epoch")
     whole_numbers(ax.xaxis)
-    longest, shortest = max(lengths.values()), min(lengths.values())
     scale = ""
-    if longest >= 5 * shortest:  # or short trainings are lost at the left edge
+    if max(lengths) >= 5 * min(lengths):  # or short trainings are lost at the left edge
         scale = " The axis of epochs is logarithmic."
-        _logarithmic_x(ax, 1, longest)
+        _logarithmic_x(ax, 1, max(lengths))
         ax.set_xlabel("epoch (logarithmic)")
-    _finish(figure, ax, "validation accuracy")
+    _finish(figure, ax, "validation accuracy", looks)
     low, high = (choose(shown.values(), key=lambda g: g.val_accuracy) for choose in (min, max))
     return Drawing(
         "compared_curves",
@@ -75,17 +74,27 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
 def compared_pareto(groups: Sequence[Group], own: Group | None = None) -> Drawing:
     """Test accuracy against training time, parameters and FLOPs; the Pareto front is joined."""
     shown, some = _shown(groups, own)
-    frame = pd.DataFrame([g.row | {"recipe": label} for label, g in shown.items()])
+    frame = pd.DataFrame([g.row for g in shown.values()])
+    below, above = frame.accuracy - frame.low, frame.high - frame.accuracy
+    looks = _looks(shown)
     figure, axes = new_figure(7.6, 2.5, 1, 3, sharey=True)
-    for ax, (cost, one, name) in zip(axes, _COSTS, strict=True):
-        _costs(ax, frame, frame[cost] / one, _looks(shown))
-        ax.set_xlabel(name)
+    for ax, (cost, one, label) in zip(axes, _COSTS, strict=True):
+        same = frame.groupby(cost)[cost]  # these stand side by side
+        place = frame[cost] / one * 1.06 ** (same.cumcount() - (same.transform("size") - 1) / 2)
+        front = pareto_front(frame[cost], frame.accuracy)
+        ax.plot(place[front], frame.accuracy[front], color=GRAY, lw=1, zorder=1)
+        ax.errorbar(place, frame.accuracy, [below, above], fmt="none", ecolor=GRAY, elinewidth=1)
+        for x, y, look in zip(place, frame.accuracy, looks.values(), strict=True):
+            ax.plot(x, y, markersize=7, **look)
+        _logarithmic_x(ax, place.min() / 1.5, place.max() * 1.5)
+        ax.set_xlabel(label)
     # The interval of two seeds may be so wide that it has to be cut.
     low = max(frame.low.min(), frame.accuracy.min() - 0.03)
     high = min(frame.high.max(), frame.accuracy.max() + 0.03)
     axes[0].set_ylim(low - 0.05 * (high - low), min(1.0, high + 0.05 * (high - low)))
-    _finish(figure, axes[0], "test accuracy")
-    best = ", ".join(frame.recipe.iloc[pareto_front(frame.parameters, frame.accuracy)])
+    _finish(figure, axes[0], "test accuracy", looks)
+    names = list(shown)
+    best = ", ".join(names[i] for i in pareto_front(frame.parameters, frame.accuracy))
     return Drawing(
         "compared_pareto",
         figure,
@@ -98,65 +107,39 @@ def compared_pareto(groups: Sequence[Group], own: Group | None = None) -> Drawin
     )
 
 
-def _costs(ax: Axes, recipes: pd.DataFrame, cost: pd.Series, looks: dict[str, Any]) -> None:
-    """A point for each of the ``recipes`` with its interval, and the front."""
-    same = cost.groupby(cost)
-    place = cost * 1.06 ** (same.cumcount() - (same.transform("size") - 1) / 2)
-    front = pareto_front(list(cost), list(recipes.accuracy))
-    ax.plot(place.iloc[front], recipes.accuracy.iloc[front], color=GRAY, lw=1, zorder=1)
-    ends = [recipes.accuracy - recipes.low, recipes.high - recipes.accuracy]
-    ax.errorbar(place, recipes.accuracy, ends, fmt="none", ecolor=GRAY, elinewidth=1, zorder=1)
-    sns.scatterplot(recipes, x=place, y="accuracy", s=36, ax=ax, **looks)
-    _logarithmic_x(ax, place.min() / 1.5, place.max() * 1.5)
-
-
 @styled
 def compared_sensitivity(effects: Sequence[Effect]) -> Drawing:
-    """Validation accuracy by the value of a setting, a panel for each; at least one effect.
-
-    A line joins the means of numbers; a dash is a seed, and the chosen value has a ring.
-    """
+    """Validation accuracy by the value of a setting, a panel for each; at least one effect."""
     settings = list(dict.fromkeys(effect.setting for effect in effects))
+    looks = _looks(dict.fromkeys(effect.group.experiment for effect in effects))
     width = max(3.6, min(7.6, 3.0 * len(settings)))
     figure, axes = new_figure(width, 2.3, 1, len(settings), squeeze=False, sharey=True)
-    looks = _looks(dict.fromkeys(effect.group.experiment for effect in effects))
     for ax, setting in zip(axes.flat, settings, strict=True):
+        panel = [effect for effect in effects if effect.setting == setting]
+        values = sorted({effect.value for effect in panel})
+        ax.set_xticks(range(len(values)), values)
         ax.set_xlabel(setting)
-        _tried(ax, [effect for effect in effects if effect.setting == setting], looks)
-        longest = max(len(tick.get_text()) for tick in ax.get_xticklabels())
-        if longest * len(ax.get_xticks()) * len(settings) > 40:
+        if len("".join(map(str, values))) * len(settings) > 30:
             ax.tick_params(axis="x", rotation=20)
-    _finish(figure, axes[0, 0], "validation accuracy")
+        for name in dict.fromkeys(effect.group.experiment for effect in panel):
+            tried = [effect for effect in panel if effect.group.experiment == name]
+            seeds = [[r.val_accuracy for r in effect.group.results] for effect in tried]
+            means = np.array([effect.group.val_accuracy for effect in tried])
+            ends = [means - list(map(min, seeds)), list(map(max, seeds)) - means]
+            line = "none" if setting == "model" else "-"  # a line joins numbers
+            places = [values.index(effect.value) for effect in tried]
+            ax.errorbar(places, means, ends, linestyle=line, markersize=7, **looks[name])
+    _finish(figure, axes[0, 0], "validation accuracy", looks)
     low, *_, high = sorted(effects, key=lambda effect: effect.group.val_accuracy)
     return Drawing(
         "compared_sensitivity",
         figure,
-        "Validation accuracy where one setting alone was varied: the mean, a dash for each seed, "
-        "and a ring around the best value.",
+        "Validation accuracy where one setting alone was varied: the mean over the seeds, and a "
+        "bar from the lowest to the highest of them.",
         f"Mean validation accuracy by {', '.join(settings)}, from {low.group.val_accuracy:.1%} "
         f"with {low.setting}={low.value} to {high.group.val_accuracy:.1%} with "
         f"{high.setting}={high.value}.",
     )
-
-
-def _tried(ax: Axes, effects: Sequence[Effect], looks: dict[str, Any]) -> None:
-    """The values of one setting that were tried."""
-    values = sorted({effect.value for effect in effects}, key=value_order)
-    rows = [
-        {"value": str(e.value), "accuracy": r.val_accuracy, "recipe": e.group.experiment}
-        for e in effects
-        for r in e.group.results
-    ]
-    line = "-" if all(isinstance(value, int | float) for value in values) else "none"
-    options = {key: looks[key] for key in ("hue", "hue_order", "palette")} | {
-        "data": pd.DataFrame(rows), "x": "value", "order": list(map(str, values)),
-        "y": "accuracy", "ax": ax,
-    }  # fmt: skip
-    sns.stripplot(**options, marker="_", jitter=False, linewidth=1.2, size=9, legend=False)
-    sns.pointplot(**options, errorbar=None, linestyles=line, lw=1.6, markersize=5)
-    for best in (effect for effect in effects if effect.chosen):
-        place = values.index(best.value), best.group.val_accuracy
-        ax.plot(*place, "o", markersize=11, markerfacecolor="none", markeredgecolor="black")
 
 
 def _shown(groups: Sequence[Group], own: Group | None) -> tuple[dict[str, Group], str]:
@@ -169,17 +152,11 @@ def _shown(groups: Sequence[Group], own: Group | None) -> tuple[dict[str, Group]
     return dict(zip(names, shown, strict=True)), some
 
 
-def _looks(recipes: Iterable[str]) -> dict[str, Any]:
-    """Seaborn's options that give each name a colour, a marker and a line of its own."""
-    names = list(recipes)
-    colors = sns.color_palette("colorblind")
-    if len(names) > len(colors):
-        wheel = sns.husl_palette(len(names), s=0.95, l=0.55)
-        colors = wheel[::3] + wheel[1::3] + wheel[2::3]  # so that neighbours are far apart
-    return {
-        "hue": "recipe", "hue_order": names, "palette": colors[: len(names)],
-        "style": "recipe", "style_order": names, "markers": True,
-    }  # fmt: skip
+def _looks(recipes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """A colour and a marker for each name; they repeat where there are more than fifteen."""
+    colors = [*sns.color_palette("colorblind"), *sns.color_palette("dark")][:15]
+    looks = zip(recipes, cycle(colors), cycle("oXsPD^v<>dph*H8"))
+    return {n: {"color": c, "marker": m, "markeredgecolor": "white"} for n, c, m in looks}
 
 
 def _logarithmic_x(ax: Axes, low: float, high: float) -> None:
@@ -191,19 +168,15 @@ def _logarithmic_x(ax: Axes, low: float, high: float) -> None:
     ax.xaxis.set_major_formatter("{x:g}")
 
 
-def _finish(figure: LabFigure, ax: Axes, label: str) -> None:
+def _finish(figure: LabFigure, ax: Axes, label: str, looks: dict[str, dict[str, Any]]) -> None:
     """Name the shared y axis, and put the legend below, in as many columns as have room."""
-    handles, names = ax.get_legend_handles_labels()
-    for panel in figure.axes:
-        if legend := panel.get_legend():
-            legend.remove()
     ax.set_ylabel(label)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    short = [textwrap.shorten(name, 75, placeholder=" …") for name in names]
+    short = [textwrap.shorten(name, 75, placeholder=" …") for name in looks]
     room = int(15 * figure.get_figwidth())  # characters in a row
     columns = max(1, min(len(short), room // (max(map(len, short)) + 6)))
     figure.set_figheight(figure.get_figheight() + 0.19 * -(-len(short) // columns))
     figure.legend(
-        handles, short, loc="outside lower center", ncols=columns, fontsize=8, labelspacing=0.3,
-        columnspacing=1.5,
+        [Line2D([], [], **look) for look in looks.values()], short, loc="outside lower center",
+        ncols=columns, fontsize=8, labelspacing=0.3, columnspacing=1.5,
     )  # fmt: skip

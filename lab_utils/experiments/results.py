@@ -4,8 +4,6 @@
 weights, predicted classes for logits), so both are read by the same code.
 """
 
-from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 import zipfile
@@ -16,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from lab_utils import LabError
 from lab_utils.core.params import load_params, project_root, runs_dir
-from lab_utils.core.run import METRICS, Run
+from lab_utils.core.run import METRICS, Run, tested_runs
 from lab_utils.training.history import Epoch, read_history
 
 
@@ -57,9 +55,9 @@ def results_dir() -> Path:
 def load(run: Run) -> Result:
     """The result of ``run``; LabError where it is not tested, or a file is missing or damaged."""
     run.require("05_evaluation")
-    metrics = run.read_json(METRICS)
     predicted, targets = _predictions(run.file("predictions.npz"))
     history = tuple(read_history(run.file("history.csv")))
+    metrics = run.read_json(METRICS)
     try:
         metrics["fingerprint"] = run.manifest["05_evaluation"]["data"]["fingerprint"]
         return Result(run=run, history=history, predicted=predicted, targets=targets, **metrics)
@@ -99,56 +97,26 @@ def find(*words: str) -> list[Result]:
 
 
 def _named(word: str) -> list[Run]:
-    if (Path(word) / "settings.yaml").is_file():
-        return [Run.open(Path(word))]
-    if runs := _finished(Path(word)):
+    if runs := tested_runs(Path(word)):
         return runs
     for place in (runs_dir(), results_dir()):
-        runs = _finished(place)
+        runs = tested_runs(place)
         of_experiment = [run for run in runs if run.settings.experiment == word]
         if named := of_experiment or [run for run in runs if run.name == word]:
             return named
-    if (runs_dir() / word / "settings.yaml").is_file():
-        return [Run.load(word)]  # loading its result says what is missing
+    for folder in (Path(word), runs_dir() / word):
+        if (folder / "settings.yaml").is_file():
+            return [Run.open(folder)]  # loading its result says what is missing
     if word in load_params().experiments:
         raise LabError(f"No run of experiment {word!r} has finished; `lab sweep {word}` makes one.")
     raise LabError(f"{word!r} is no finished run, experiment or folder of results; see `lab list`.")
-
-
-def _finished(folder: Path) -> list[Run]:
-    """The tested runs among ``folder``, its subfolders and theirs; damaged ones are left out."""
-    runs = []
-    for level in ("", "*/", "*/*/"):
-        for file in sorted(folder.glob(f"{level}settings.yaml")):
-            with suppress(LabError):
-                if (run := Run.open(file.parent)).done("05_evaluation"):
-                    runs.append(run)
-    return runs
 
 
 def find_all(*folders: Path) -> list[Result]:
     """The finished runs below ``folders``, or all there are; damaged ones are left out."""
     results = []
     for place in folders or (runs_dir(), results_dir()):
-        for run in _finished(place):
+        for run in tested_runs(place):
             with suppress(LabError):
                 results.append(load(run))
     return results
-
-
-def comparable(run: Run) -> tuple[list[Result], Counter[str]]:
-    """``run`` and the runs beside it and in ``report/results`` that were tested on the same images.
-
-    Also how many others there are, by the name of their data. LabError as ``load`` for ``run``.
-    """
-    own = load(run)
-    places = [runs_dir()] if run.path.parent == runs_dir() else []
-    others = [result for result in find_all(*places, results_dir()) if result.run.path != run.path]
-    alike = [result for result in others if result.test_split == own.test_split]
-    return [own, *alike], Counter(r.data for r in others) - Counter(r.data for r in alike)
-
-
-def most_on_same_data(results: Sequence[Result]) -> list[Result]:
-    """Those of ``results`` on the data and test split that most of them used."""
-    counts = Counter(result.test_split for result in results).most_common(1)
-    return [result for result in results if result.test_split == counts[0][0]]

@@ -5,15 +5,15 @@ recipe gives another model with every seed; the paired t-test compares recipes s
 sentences claim no more than these tests show.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, islice
+from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy.stats import ttest_rel
-from statsmodels.stats import contingency_tables
+from scipy.stats import binomtest, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
 from lab_utils.experiments.recipes import Group
@@ -73,8 +73,7 @@ def mcnemar(a: Result, b: Result) -> McNemar | None:
         return None
     right_a, right_b = a.predicted == a.targets, b.predicted == b.targets
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    table = [[0, only_a], [only_b, 0]]  # what both get right, or wrong, does not count
-    p = float(contingency_tables.mcnemar(table, exact=True).pvalue)
+    p = float(binomtest(only_a, only_a + only_b).pvalue)
     return McNemar(len(a.targets), only_a, only_b, p, p)
 
 
@@ -124,16 +123,18 @@ def _holm(tests: Sequence[Any]) -> list[Any]:
     return [t if t.p_value is None else replace(t, p_adjusted=next(adjusted)) for t in tests]
 
 
-def paragraph(
-    groups: Sequence[Group], pairs: Sequence[Pair], reference: Group | None = None
-) -> list[str]:
-    """What a comparison says: what was compared, then a sentence or two per pair."""
+def paragraph(groups: Sequence[Group]) -> list[str]:
+    """What a comparison says: what was compared, then a sentence or two per pair.
+
+    The pairs of more than three recipes are too many to read, so these have a reference.
+    """
+    reference = reference_of(groups) if len(groups) > 3 else None
     first, against = groups[0].results[0], f"; reference: {reference.label}" if reference else ""
     start = (
         f"Recipes: {len(groups)}; runs: {sum(g.seeds for g in groups)}; data: {first.data} "
         f"({first.test_images:,} test images){against}."
     )
-    return [start, *map(sentence, pairs), *cross_validations(groups)]
+    return [start, *map(sentence, compare(groups, reference)), *cross_validations(groups)]
 
 
 def cross_validations(groups: Sequence[Group]) -> list[str]:
@@ -143,19 +144,16 @@ def cross_validations(groups: Sequence[Group]) -> list[str]:
     are not independent, and no estimate of the mean's variance is unbiased (Bengio and Grandvalet,
     JMLR 5, 2004).
     """
-    rows = []
+    found = defaultdict(list)
     for g in groups:
         rest = ", ".join(part for part in g.changed.split(", ") if not part.startswith("fold="))
-        label = replace(g, changed=rest).label
+        label, k = replace(g, changed=rest).label, g.recipe["folds"]
         for result in g.results:
-            settings = result.run.settings
-            rows.append((label, settings.folds, settings.seed, result.val_accuracy))
-    found = pd.DataFrame(rows, columns=["label", "of", "seed", "accuracy"])
-    trained = found.groupby(["label", "of", "seed"], sort=False).accuracy
+            found[label, k, result.run.settings.seed].append(result.val_accuracy)
     return [
-        f"{label}, {len(folds)} of {k:g} folds: validation accuracy {folds.mean():.2%} in the "
-        f"mean, with a standard deviation of {100 * folds.std():.2f} points from fold to fold."
-        for (label, k, _), folds in trained
+        f"{label}, {len(folds)} of {k} folds: validation accuracy {mean(folds):.2%} in the "
+        f"mean, with a standard deviation of {100 * stdev(folds):.2f} points from fold to fold."
+        for (label, k, _), folds in found.items()
         if len(folds) > 1
     ]
 

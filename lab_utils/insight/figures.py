@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.container import ErrorbarContainer
 from matplotlib.ticker import PercentFormatter
 import pandas as pd
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from lab_utils.core import drawing
 from lab_utils.core.drawing import BLUE, Drawing, ImageGrid, new_figure, styled
 from lab_utils.evaluation.figures import short
-from lab_utils.insight.attacks import STRONG
+from lab_utils.insight.attacks import EPSILONS, STRONG
 from lab_utils.insight.corruptions import Accuracy
 from lab_utils.insight.gradcam import Look
 
@@ -23,17 +22,11 @@ _PANELS = {  # corruption: title, unit
 
 
 @styled
-def grad_cam(
-    images: Tensor,
-    looks: Sequence[Look],
-    names: Sequence[Sequence[str]],
-    middle: float | None = None,
-) -> Drawing:
+def grad_cam(images: Tensor, looks: Sequence[Look], names: Sequence[Sequence[str]]) -> Drawing:
     """Two images a row: each, its heat for two classes, and the maps that add most to the first.
 
     ``images`` (N, 3, H, W) uint8; ``looks`` two for these images; ``names`` the classes of each
-    image: the true one and those of both looks; ``middle`` what ``share_in_the_middle`` gives for
-    the predicted classes of many images.
+    image: the true one and those of both looks.
     """
     first, images = looks[0], images.permute(0, 2, 3, 1).numpy()
     wide, side = 3 + first.maps.shape[1], min(2, len(images))
@@ -48,18 +41,13 @@ def grad_cam(
             grid.show(place, look.heat[i].numpy(), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
         for channel in first.maps[i].numpy():  # each with a scale of its own
             grid.show(next(places), channel, f"map adds\n{channel.sum():+.2f}", cmap="gray")
-    cells, central = "x".join(map(str, first.maps.shape[-2:])), ""
-    if middle is not None:
-        central = (
-            f" In all, {middle:.0%} of the heat on test images at equal distances lies in the "
-            "central quarter of the area."
-        )
+    cells = "x".join(map(str, first.maps.shape[-2:]))
     return Drawing(
         "grad_cam",
         grid.figure,
         f"Grad-CAM on maps of {cells} cells: the image with its true class, the heat of the "
         "predicted class and of a rival, and the three maps that add most to the logit of the "
-        f"predicted class, with what each adds.{central}",
+        "predicted class, with what each adds.",
         f"Rows for {len(images)} images, two in each: the image, the same in gray under two heat "
         "maps, and three feature maps in gray, bright where they speak for the class.",
     )
@@ -73,14 +61,13 @@ def corruptions(rows: Sequence[Accuracy], clean: Accuracy) -> Drawing:
     figure, axes = new_figure(4.7, 2.7, 1, len(kinds), sharey=True, squeeze=False)
     for ax, (kind, chosen) in zip(axes[0], kinds, strict=True):
         title, unit = _PANELS[kind]
-        line = ax.axhline(clean.accuracy, color=drawing.GRAY, linestyle="--", linewidth=1.2)
+        places, dashed = range(len(chosen)), {"linestyle": "--", "linewidth": 1.2}
+        ax.axhline(clean.accuracy, color=drawing.GRAY, label="undamaged", **dashed)
         ax.axhspan(clean.low, clean.high, color=drawing.GRAY, alpha=0.15, linewidth=0)
-        places = range(len(chosen))
-        curve = _with_interval(ax, places, chosen, color=BLUE, marker="o")
+        _with_interval(ax, places, chosen, color=BLUE, marker="o", label="damaged")
         ax.set_xticks(places, [f"{strength:g}" for strength in chosen.strength])
         ax.set(title=title, xlabel=unit, xlim=(-0.4, len(chosen) - 0.6))
-    texts = ["damaged", "undamaged"]  # both with their 95% intervals
-    figure.legend([curve, line], texts, loc="outside upper right", ncols=2)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=2)
     hardest = frame.loc[frame.accuracy.idxmin()]
     return Drawing(
         "corruptions",
@@ -90,7 +77,7 @@ def corruptions(rows: Sequence[Accuracy], clean: Accuracy) -> Drawing:
         f"{frame.accuracy.mean():.1%}, and lowest under {hardest.damage} of strength "
         f"{hardest.strength:g} ({hardest.accuracy:.1%}).",
         "Line plots of accuracy over the strength of noise, blur and JPEG compression, each with a "
-        "dashed line at the accuracy on undamaged images.",
+        "dashed line for undamaged images.",
     )
 
 
@@ -102,15 +89,12 @@ def attacks(rows: Sequence[Accuracy], guessing: float) -> Drawing:
     """
     frame = pd.DataFrame(rows)
     figure, ax = new_figure(3.3, 2.7)
-    looks = ("FGSM", BLUE, "o", -0.05), ("PGD", drawing.ORANGE, "s", 0.05)
-    for name, color, marker, shift in looks:
+    for name, color, marker in (("FGSM", BLUE, "o"), ("PGD", drawing.ORANGE, "s")):
         chosen = frame[frame.damage == name]
-        places = chosen.strength + shift * (chosen.strength > 0)
-        _with_interval(ax, places, chosen, color=color, marker=marker, label=name)
+        _with_interval(ax, chosen.strength, chosen, color=color, marker=marker, label=name)
     drawing.guessing_line(ax, guessing, "guessing")
-    ax.set_xticks(chosen.strength)
-    # The label of guessing stands right of the last point.
-    ax.set(xlim=(-0.3, 1.4 * places.max()), xlabel="largest change (grey levels of 255)")
+    ax.set(xticks=EPSILONS, xlabel="largest change (grey levels of 255)")
+    ax.set_xlim(-0.3, 1.4 * max(EPSILONS))  # the label of guessing stands right of the last point
     ax.legend(loc="upper right")
     strong = frame[frame.strength == STRONG].set_index("damage").accuracy
     return Drawing(
@@ -119,16 +103,14 @@ def attacks(rows: Sequence[Accuracy], guessing: float) -> Drawing:
         f"Accuracy on {rows[0].images} test images under attack, with 95% intervals. A change of "
         f"at most {STRONG} grey levels takes it from {rows[0].accuracy:.1%} to {strong.FGSM:.1%} "
         f"(FGSM) and {strong.PGD:.1%} (PGD).",
-        f"Line plot of accuracy over the largest change of a pixel, up to {rows[-1].strength} grey "
-        "levels: one falling curve for FGSM, one for PGD, and a dotted line at guessing.",
+        "Line plot of accuracy over the largest change of a pixel: a falling curve for FGSM, one "
+        "for PGD, and a dotted line at guessing.",
     )
 
 
-def _with_interval(
-    ax: Axes, places: Sequence[float], rows: pd.DataFrame, **look: object
-) -> ErrorbarContainer:
+def _with_interval(ax: Axes, places: Sequence[float], rows: pd.DataFrame, **look: object) -> None:
     ends = rows[["low", "high"]].sub(rows.accuracy, axis=0).abs().T
     if ax.get_subplotspec().is_first_col():
         ax.set(ylim=(0, 1), ylabel="accuracy")
         ax.yaxis.set_major_formatter(PercentFormatter(1))
-    return ax.errorbar(places, rows.accuracy, ends, markersize=4.5, elinewidth=1, capsize=2, **look)
+    ax.errorbar(places, rows.accuracy, ends, markersize=4.5, elinewidth=1, capsize=2, **look)

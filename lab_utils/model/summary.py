@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
@@ -74,7 +75,8 @@ def layer_table(model: nn.Module, image_size: int = 32) -> list[Layer]:
 
     The receptive field is not clipped by the image. A layer with kernel k, dilation d and stride s
     adds (k - 1) d times the distance between two of its inputs, and makes that distance s times
-    longer (Araujo et al. 2019, doi:10.23915/distill.00021); where branches meet, the widest counts.
+    longer (Araujo et al. 2019, doi:10.23915/distill.00021); where branches meet, the widest counts,
+    and of a filter that is no square the longer side.
     Raises LabError where the forward pass cannot be traced or followed.
     """
     model, image = _without_data(model, image_size)
@@ -118,8 +120,9 @@ def _view(
     field = max(source.field for source in sources)
     step = max(source.step for source in sources)
     if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-        kernel, stride = _side(module.kernel_size), _side(module.stride)
-        field += (kernel - 1) * _side(getattr(module, "dilation", 1)) * step
+        names = ("kernel_size", "dilation", "stride")
+        kernel, dilation, stride = (int(np.max(getattr(module, name, 1))) for name in names)
+        field += (kernel - 1) * dilation * step
         step *= stride
     elif any(source.size != shape[2:] for source in sources):
         raise LabError(
@@ -127,13 +130,6 @@ def _view(
             "the size of the map; use nn.Conv2d, nn.MaxPool2d or nn.AvgPool2d there."
         )
     return _View(field, step, shape[2:])
-
-
-def _side(size: int | tuple[int, ...]) -> int:
-    sides = set(size) if isinstance(size, tuple) else {size}
-    if len(sides) > 1:
-        raise LabError(f"The receptive field is followed through square kernels only, not {size}.")
-    return sides.pop()
 
 
 def _flops(model: nn.Module, image: Tensor) -> dict[str, int]:

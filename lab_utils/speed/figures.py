@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from lab_utils.core.drawing import BLUE, GRAY, ORANGE, Drawing, new_figure, styled
 from lab_utils.core.files import read_json
@@ -16,19 +16,15 @@ def step_time(course: StepProfile, lab: StepProfile) -> Drawing:
     """Milliseconds of a training step by kind of operator, the course's way and the lab's."""
     kinds = list(course.shares | lab.shares)
     kinds.sort(key=lambda kind: -max(course.milliseconds(kind), lab.milliseconds(kind)))
+    ways = {"course": course, "lab": lab}
+    times = {name: [way.milliseconds(kind) for kind in kinds] for name, way in ways.items()}
     figure, ax = new_figure(6.4, 0.7 + 0.2 * len(kinds))
-    places = np.arange(len(kinds))
-    for shift, way, color, label in ((-0.2, course, ORANGE, "course"), (0.2, lab, BLUE, "lab")):
-        times = [way.milliseconds(kind) for kind in kinds]
-        bars = ax.barh(
-            places + shift, times, 0.38, color=color, label=f"{label}: {sum(times):.1f} ms a step"
-        )
+    pd.DataFrame(times, kinds).plot.barh(ax=ax, color=[ORANGE, BLUE], width=0.76)
+    for bars in ax.containers:
         ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=7, color=GRAY)
-    ax.set_yticks(places, kinds)
     ax.invert_yaxis()
     ax.set_xlabel("milliseconds of a training step")
     ax.grid(axis="y", visible=False)
-    ax.legend(loc="lower right")
     return Drawing(
         "step_time",
         figure,
@@ -36,9 +32,8 @@ def step_time(course: StepProfile, lab: StepProfile) -> Drawing:
         f"{1000 * course.seconds:.1f} ms the course's way (of {course.images} images, in float32), "
         f"{1000 * lab.seconds:.1f} ms the lab's way; an image takes it "
         f"{course.seconds / course.images / (lab.seconds / lab.images):.1f} times as long.",
-        f"Pairs of horizontal bars, one pair for each of {len(kinds)} kinds of operator: "
-        f"milliseconds of a step the course's way and the lab's way. The longest pair is "
-        f"{kinds[0]}.",
+        f"Pairs of horizontal bars, milliseconds the course's way and the lab's, for {len(kinds)} "
+        f"kinds of operator; the longest pair is {kinds[0]}.",
     )
 
 
@@ -50,20 +45,17 @@ def committed_changes() -> dict[str, Any] | None:
 
 @styled
 def changes(measured: Mapping[str, Any]) -> Drawing:
-    """Seconds of a whole training after each change: the JSON file that ``changes`` has written.
-
-    A row has ``what`` and ``ours``, its seconds; the first is the recipe that all began with.
-    """
+    """Seconds of a whole training after each change, from what ``committed_changes`` gives."""
     rows, where = measured["rows"], measured["machine"]
     figure, ax = new_figure(6.4, 0.7 + 0.3 * len(rows))
     seconds = [row["ours"] for row in rows]
-    bars = ax.barh(range(len(rows)), seconds, 0.7, color=[ORANGE] + [BLUE] * (len(rows) - 1))
+    names, colors = [row["what"] for row in rows], [ORANGE] + [BLUE] * (len(rows) - 1)
+    bars = ax.barh(range(len(rows)), seconds, 0.7, tick_label=names, color=colors)
     times = [f"{s:,.0f} s, {seconds[0] / s:.1f} times as fast" for s in seconds]
-    ax.bar_label(bars, [f"{seconds[0]:,.0f} s", *times[1:]], padding=3, fontsize=8, color=GRAY)
-    ax.set_yticks(range(len(rows)), [row["what"] for row in rows])
-    ax.set_xlim(0, 1.3 * max(seconds))
+    times[0] = f"{seconds[0]:,.0f} s"
+    ax.bar_label(bars, times, padding=3, fontsize=8, color=GRAY)
+    ax.set(xlim=(0, 1.3 * max(seconds)), xlabel="seconds of training")
     ax.invert_yaxis()
-    ax.set_xlabel("seconds of training")
     ax.grid(axis="y", visible=False)
     return Drawing(
         "changes",
@@ -71,5 +63,5 @@ def changes(measured: Mapping[str, Any]) -> Drawing:
         f"What each change bought, on {where['cpu']}, {where['cores']} cores, "
         f"{where['gpu'] or 'no GPU'}: from {seconds[0]:,.0f} s to {min(seconds):,.0f} s.",
         f"Horizontal bars of the seconds of a training, one for each of {len(rows)} stages, from "
-        f"{rows[0]['what']} to {rows[-1]['what']}.",
+        f"{names[0]} to {names[-1]}.",
     )

@@ -1,10 +1,10 @@
 """Where the time of a training step goes, by kind of operator: the course's way and the lab's."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 import copy
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice, repeat
 import os
 import re
 import time
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, TensorDataset, default_collate
 from torchvision import transforms
 
 from lab_utils.core.settings import Settings
@@ -56,23 +56,19 @@ def course_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepP
 
     The DataLoader has no worker processes here: what they do would not be seen from this one.
     """
-    plain = Machine(machine.device, machine.device_reason, torch.float32, "as the course trains")
+    plain = replace(machine, dtype=torch.float32)
     kept = settings.model_dump(include={"model", "widths", "whitening_stride", "batch_size"})
-    course = Settings(experiment="course", epochs=10_000, **kept)
-    training = _small_training(course, dataset, plain)
+    training = _small_training(Settings(experiment="course", **kept), dataset, plain)
     training.model.to(memory_format=torch.contiguous_format)
     training.use_optimizer(torch.optim.Adam(training.model.parameters(), lr=1e-3))
-    transform = transforms.Compose(
-        [
-            transforms.ToPILImage(),  # as torchvision's CIFAR10 gives an image
-            transforms.RandomHorizontalFlip(),
-            transforms.RandomCrop(dataset.train.images.shape[-1], padding=4),
-            transforms.ToTensor(),
-            transforms.Normalize(*dataset.normalization),
-        ]
-    )
-    images = training.dataset.train
-    pairs = [*zip(images.images, images.targets, strict=True)]
+    transform = transforms.Compose([
+        transforms.ToPILImage(),  # as torchvision's CIFAR10 gives an image
+        transforms.RandomHorizontalFlip(),
+        transforms.RandomCrop(dataset.train.images.shape[-1], padding=4),
+        transforms.ToTensor(),
+        transforms.Normalize(*dataset.normalization),
+    ])  # fmt: skip
+    pairs = TensorDataset(training.dataset.train.images, training.dataset.train.targets)
     training.batches = DataLoader(
         pairs, settings.batch_size, shuffle=True,
         collate_fn=lambda few: default_collate([(transform(image), y) for image, y in few]),
@@ -82,22 +78,24 @@ def course_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepP
 
 def lab_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepProfile:
     """A step as ``fit`` takes it: all that the settings ask for, as the machine is best at it."""
-    # However short the training is, more steps may be taken here.
-    long = settings.model_copy(update={"epochs": 10_000})
-    return profile_step(_small_training(long, dataset, machine))
+    return profile_step(_small_training(settings, dataset, machine))
 
 
 def _small_training(settings: Settings, dataset: Dataset, machine: Machine) -> Training:
-    """A training on 16 batches: to prepare all images takes longer than the profile."""
-    count = min(len(dataset.train), 16 * settings.batch_size)
+    """A training on 16 batches, as to prepare all images takes longer than the profile.
+
+    It may take more steps than the settings' own, at which a schedule could end.
+    """
+    count = 16 * settings.batch_size
     few = Split(dataset.train.images[:count], dataset.train.targets[:count])
-    return Training(settings, replace(dataset, train=few), machine)
+    long = settings.model_copy(update={"epochs": 10_000})
+    return Training(long, replace(dataset, train=few), machine)
 
 
 def profile_step(training: Training) -> StepProfile:
     """Warm up, time some steps, take half as many under the profiler: about a second in all."""
     settings, machine = training.settings, training.machine
-    endless = _whole_batches(training.batches, settings.batch_size, machine.device)
+    endless = whole_batches(training.batches, settings.batch_size, machine.device)
 
     def seconds_of(steps: int) -> float:
         start = time.perf_counter()
@@ -135,20 +133,17 @@ def training_flops(model: nn.Module, image_size: int = 32) -> int:
     the optimiser does is not counted. ``model`` stays as it is.
     """
     model = copy.deepcopy(model).to("meta").eval()
+    layers = [(model.get_submodule(row.name), row.flops) for row in layer_table(model, image_size)]
     passes = {}
 
-    def count(name: str) -> Callable[..., None]:
-        def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            learned = any(p.requires_grad for p in layer.parameters())
-            passes[name] = 1 + learned + inputs[0].requires_grad
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        learned = any(p.requires_grad for p in layer.parameters())
+        passes[layer] = 1 + learned + inputs[0].requires_grad
 
-        return hook
-
-    layers = layer_table(model, image_size)
-    for layer in layers:
-        model.get_submodule(layer.name).register_forward_hook(count(layer.name))
+    for layer, _ in layers:
+        layer.register_forward_hook(count)
     model(torch.empty(1, 3, image_size, image_size, device="meta"))
-    return sum(layer.flops * passes[layer.name] for layer in layers)
+    return sum(flops * passes[layer] for layer, flops in layers)
 
 
 def operator_shares(
@@ -156,9 +151,8 @@ def operator_shares(
 ) -> dict[str, float]:
     """The share of ``seconds`` that each kind of operator takes, largest first; they sum to 1.
 
-    ``events`` are the profiler's; the time of each is its own, without that of what it calls: on
-    the processor, or with ``cuda`` in the GPU's kernels. What no event took is Python's, or the
-    GPU's waiting.
+    The time of an event is its own, without that of what it calls: on the processor, or with
+    ``cuda`` in the GPU's kernels. What no event took is Python's, or the GPU's waiting.
     """
     spent: Counter[str] = Counter()
     for event in events:
@@ -172,34 +166,26 @@ def operator_shares(
 def _kind(event: FunctionEvent) -> str:
     """The kind of an operator, by its own name or that of the nearest caller which tells it."""
     names = []
-    caller = event
-    while caller is not None:
-        names.append(caller.name.lower())
-        caller = caller.cpu_parent
+    while event is not None:
+        names.append(event.name.lower())
+        event = event.cpu_parent
     if BATCH in names:
         return BATCH
     if any(name.startswith("optimizer.") for name in names):
         return OPTIMIZER
     if re.search("::(copy_|_?to|_to_copy|contiguous|clone)$", names[0]):
         return COPIES
-    for name in names:
-        for kind, pattern in OPERATORS.items():
-            if re.search(pattern, name):
-                return kind
-    return OTHER
+    told = (kind for name in names for kind, word in OPERATORS.items() if re.search(word, name))
+    return next(told, OTHER)
 
 
-def _whole_batches(
+def whole_batches(
     batches: Iterable[Batch], batch_size: int, device: torch.device
 ) -> Iterator[Batch]:
     """Epoch after epoch without the smaller last batch, the making of each under its own name."""
+    endless = chain.from_iterable(repeat(batches))
     while True:
-        iterator = iter(batches)
-        while True:
-            with record_function(BATCH):
-                batch = next(iterator, None)
-                if batch is None:
-                    break
-                inputs, targets = (tensor.to(device) for tensor in batch)
-            if len(targets) == batch_size:
-                yield inputs, targets
+        with record_function(BATCH):
+            inputs, targets = (tensor.to(device) for tensor in next(endless))
+        if len(targets) == batch_size:
+            yield inputs, targets

@@ -12,7 +12,7 @@ import pytest
 from lab_utils import LabError
 from lab_utils.core.run import open_run
 from lab_utils.core.settings import Settings
-from lab_utils.data import cache, folder
+from lab_utils.data import folder
 from lab_utils.data.dataset import load, load_test
 
 
@@ -24,7 +24,7 @@ def load_run(**overrides):
 @pytest.fixture
 def image_folder(tmp_path, monkeypatch):
     """Two classes of images of many sizes, modes and formats."""
-    monkeypatch.setattr(cache, "project_root", lambda: tmp_path / "project")
+    monkeypatch.setattr("lab_utils.data.cache.project_root", lambda: tmp_path / "project")
     rng = np.random.default_rng(0)
     sizes = [(20, 30), (64, 48), (32, 32), (7, 100), (33, 31)] * 4
     for part in ("train", "test"):

@@ -78,12 +78,6 @@ def test_an_ensemble_takes_other_seeds_on_the_same_test_images_alone(runs):
     assert np.array_equal(found[1], logits + 1)
 
 
-def test_a_run_elsewhere_has_no_siblings(runs, tmp_path):
-    run = finished(runs, "a", torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64))
-    elsewhere = Run(tmp_path / "elsewhere", run.settings)
-    assert predictions.sibling_logits(elsewhere, torch.zeros(1)) == {}
-
-
 def test_the_predictions_come_back_as_they_were_saved(tmp_path):
     path = tmp_path / "predictions.npz"
     logits, targets = torch.randn(3, 2), torch.tensor([0, 1, 1])

@@ -134,6 +134,6 @@ def test_the_folds_of_a_recipe_are_one_cross_validation(runs):
         "quick (folds=4, val_fraction=0.25, lr=0.001), 3 of 4 folds: validation accuracy 69.00% "
         "in the mean, with a standard deviation of 1.00 points from fold to fold."
     ]
-    assert cross_validations(groups)[0] in paragraph(groups, compare(groups))
+    assert cross_validations(groups)[0] in paragraph(groups)
     assert not effects.sensitivity(groups[1:])  # a fold is no part of a recipe
     assert not effects.ablation(groups[1:])

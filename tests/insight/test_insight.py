@@ -233,15 +233,13 @@ def test_the_heat_of_each_image_stands_beside_what_its_maps_add():
     images[:, 0, :2, :2] = 255
     look = gradcam.grad_cam(BrightSpots(), images / 255, torch.tensor([0, 0, 1]), count=1)
     names = [["a", "b", "a class with a very long name"]] * 3
-    drawing = figures.grad_cam(images, [look, look], names, 0.5)
+    drawing = figures.grad_cam(images, [look, look], names)
     titles = [text.get_text() for text in drawing.figure.axes[0].texts]
     assert titles.count("map adds\n+0.06") == 2  # 4 red cells, each with a weight of 1/64
     assert "a class w…" in titles
     assert drawing.name == "grad_cam"
     assert drawing.file == "figures/grad_cam.png"
     assert "maps of 8x8 cells" in drawing.caption
-    assert "50% of the heat" in drawing.caption
-    assert "central" not in figures.grad_cam(images, [look, look], names).caption
 
 
 def test_the_captions_tell_what_the_curves_show():

@@ -71,7 +71,6 @@ def test_the_sentences_follow_the_tests(course, runs):
     assert "not distinguishable at 3 seeds" in close
     assert far.startswith("exp2_low_lr against exp1_baseline")
     assert " distinguishable at 3 seeds" in far.replace("not distinguishable", "")
-    assert values["confounded"] == ["batch_size", "epochs", "lr"]
     assert values["reference"] == "exp2_low_lr"  # by validation, of those with several seeds
     pairs = {pair["label"]: pair for pair in values["pairs"]}
     assert set(pairs) == {"quick", "exp1_baseline", "exp3_big_batch"}

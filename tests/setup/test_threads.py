@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lab_utils import LabError
+from lab_utils.core.files import write_json
 from lab_utils.core.params import load_settings
 from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
@@ -93,7 +94,7 @@ def test_the_other_notebooks_use_as_many_as_the_training(monkeypatch, tmp_path, 
     monkeypatch.setenv("LAB_RUNS_DIR", str(tmp_path))
     torch.set_num_threads(3)
     run = Run.create(AUTO, "toy")
-    run._write_manifest(recorded)
+    write_json(run.file("manifest.json"), recorded)
     machine_for(run)
     assert torch.get_num_threads() == count
 

@@ -14,7 +14,7 @@ class SimpleCNN(nn.Module):
             layers += [nn.Conv2d(before, after, kernel_size=3, padding=1), nn.BatchNorm2d(after)]
             layers += [nn.ReLU(), nn.MaxPool2d(2)]
         self.features = nn.Sequential(*layers)
-        side = image_size // 8  # three poolings, each halves the side
+        side = image_size // 8  # three poolings, each halves the side and rounds down
         self.classifier = nn.Sequential(
             nn.Flatten(),
             nn.Linear(128 * side * side, 256),
