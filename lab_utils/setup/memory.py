@@ -11,9 +11,9 @@ from lab_utils.core.show import Notice
 from lab_utils.setup.hardware import Machine
 
 
-def memory_notice(model: nn.Module, settings: Settings, machine: Machine, size: int) -> Notice:
-    """What a step needs and what is free; loud, with a batch size that fits, where it is much."""
-    needed, device = step_memory_mb(model, settings, machine, size), machine.device
+def memory_notice(needed: float, settings: Settings, machine: Machine) -> Notice:
+    """What a step needs (MB) and what is free; loud, with a batch size that fits, if it is much."""
+    device = machine.device
     on_gpu = device.type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     free /= 1e6

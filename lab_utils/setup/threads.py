@@ -68,32 +68,25 @@ def use_threads_of(run: Run) -> None:
 
 
 def _fastest(step: Callable[[], Any]) -> Threads:
-    meter, seconds = OtherPrograms(), _seconds(step)
-    means = {count: median(taken) for count, taken in seconds.items()}
-    count = min(means, key=means.__getitem__)
-    if means[most()] < CLEARLY * means[count]:
-        count = most()
-    times = ", ".join(f"{1000 * means[n]:,.0f} ms with {n}" for n in sorted(means))
-    busy = busy_sentence(meter.read())
-    return Threads(count, f"a step takes {times}{'; ' * bool(busy)}{busy}")
-
-
-def _seconds(step: Callable[[], Any]) -> dict[int, list[float]]:
-    """Seconds of ``step`` with each number of threads, in turn; the fewest come first."""
-    everything = most()
-    seconds = {n: [] for n in sorted({1, max(1, everything // 2), everything - 1, everything})}
+    everything, programs = most(), OtherPrograms()
     torch.set_num_threads(1)
     step()  # allocates memory
+    tried = {n: [] for n in sorted({1, everything // 2, everything - 1, everything})}
     for _ in range(ROUNDS):
-        for count, taken in seconds.items():
-            quickest = min(min(other, default=float("inf")) for other in seconds.values())
-            if len(taken) == 2 and min(taken) > HOPELESS * quickest:
-                continue
-            torch.set_num_threads(count)
-            start = time.perf_counter()
-            step()
-            taken.append(time.perf_counter() - start)
-    return seconds
+        for count, seconds in tried.items():
+            hopeless = HOPELESS * min(map(min, filter(None, tried.values())), default=0.0)
+            if len(seconds) < 2 or min(seconds) < hopeless:
+                torch.set_num_threads(count)
+                start = time.perf_counter()
+                step()
+                seconds.append(time.perf_counter() - start)
+    times = {count: median(seconds) for count, seconds in tried.items()}
+    count = min(times, key=times.__getitem__)
+    if times[everything] < CLEARLY * times[count]:
+        count = everything
+    reason = ", ".join(f"{1000 * taken:,.0f} ms with {n}" for n, taken in times.items())
+    busy = busy_sentence(programs.read())
+    return Threads(count, f"a step takes {reason}{'; ' if busy else ''}{busy}")
 
 
 class OtherPrograms:

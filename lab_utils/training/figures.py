@@ -5,18 +5,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 import numpy as np
 
-from lab_utils.core.drawing import (
-    BLUE,
-    GREEN,
-    HALF,
-    ORANGE,
-    Drawing,
-    LabFigure,
-    guessing_line,
-    new_figure,
-    styled,
-    whole_numbers,
-)  # fmt: skip
+from lab_utils.core import drawing
+from lab_utils.core.drawing import BLUE, GREEN, HALF, ORANGE, Drawing, new_figure, styled
 from lab_utils.training.findings import schedule_effect
 from lab_utils.training.history import Epoch, best_of
 
@@ -37,14 +27,16 @@ def _pair(ax: Axes, history: Sequence[Epoch], quantity: str, scale: float = 1.0)
     )  # fmt: skip
     ax.set_xlabel("epoch")
     ax.set_xlim(0.7, len(history) + 0.3)
-    whole_numbers(ax.xaxis)
+    drawing.whole_numbers(ax.xaxis)
 
 
-def _curves(history: Sequence[Epoch], quantity: str, scale: float, guessing: float) -> LabFigure:
+def _curves(
+    history: Sequence[Epoch], quantity: str, scale: float, guessing: float
+) -> drawing.LabFigure:
     """The curves of one quantity with a line at what guessing scores, and the legend above."""
     figure, ax = new_figure(*HALF)
     _pair(ax, history, quantity, scale)
-    guessing_line(ax, guessing, "guessing")
+    drawing.guessing_line(ax, guessing, "guessing")
     figure.legend(
         *ax.get_legend_handles_labels(), loc="outside upper center", ncols=3, columnspacing=0.9,
         handlelength=1.5, handletextpad=0.4,
@@ -91,7 +83,7 @@ def accuracy_curves(history: Sequence[Epoch], classes: int, how: str) -> Drawing
 
 
 @styled
-def live_curves(history: Sequence[Epoch], epochs: int) -> LabFigure:
+def live_curves(history: Sequence[Epoch], epochs: int) -> drawing.LabFigure:
     """Loss and accuracy side by side while training runs, with room for all ``epochs``."""
     figure, (left, right) = new_figure(8.0, 2.6, 1, 2)
     _pair(left, history, "loss")
@@ -110,7 +102,7 @@ def _rate_line(ax: Axes, rates: Sequence[float], steps_per_epoch: int) -> None:
     ax.plot(chosen / steps_per_epoch, np.asarray(rates)[chosen], color=GREEN)
     ax.set(ylabel="learning rate", ylim=(0, 1.12 * max(rates)))
     ax.set_xlim(0, len(rates) / steps_per_epoch)
-    whole_numbers(ax.xaxis)
+    drawing.whole_numbers(ax.xaxis)
 
 
 @styled

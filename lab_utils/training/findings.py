@@ -36,7 +36,7 @@ class Choice:
 def hyperparameters(training: Training) -> list[Choice]:
     """Everything that decides how ``training`` goes, with the reason for its value."""
     settings, held_out = training.settings, len(training.dataset.val)
-    steps = -(-len(training.batches) // settings.accumulate)
+    steps = training.steps_per_epoch
     numbers = {  # what a value means for these data, on this machine
         "batch_size": f"{steps:,} steps an epoch. ",
         "epochs": f"{settings.epochs * steps:,} steps in all. ",
@@ -125,11 +125,10 @@ def schedule_effect(history: Sequence[Epoch], rates: Sequence[float]) -> str:
 def results(training: Training, resumed_from: int) -> dict[str, Any]:
     """The plain results of a finished training, by the names that training.json has them."""
     history, best, last = training.history, best_of(training.history), training.history[-1]
-    steps = -(-len(training.batches) // training.settings.accumulate)
     return {
         "epochs": len(history),
-        "steps": len(history) * steps,
-        "steps_per_epoch": steps,
+        "steps": len(history) * training.steps_per_epoch,
+        "steps_per_epoch": training.steps_per_epoch,
         "train_seconds": sum(row.seconds for row in history),
         "best_epoch": best.epoch,
         "best_val_accuracy": best.val_accuracy,

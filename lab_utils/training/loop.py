@@ -107,6 +107,11 @@ class Training:
         return self.average.module if self.average else self.model
 
     @property
+    def steps_per_epoch(self) -> int:
+        """How often the optimiser steps in an epoch: batches may add up."""
+        return -(-len(self.batches) // self.settings.accumulate)
+
+    @property
     def finished(self) -> bool:
         """Whether all epochs are done, or so many as ``patience`` allows since the best one."""
         settings, epochs = self.settings, len(self.history)

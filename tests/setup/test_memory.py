@@ -51,6 +51,7 @@ def test_the_memory_estimate_leaves_running_statistics_and_grows_with_the_batch(
 def test_a_step_that_may_not_fit_is_told_with_a_batch_that_does(settings, monkeypatch, free, loud):
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     network = new_model(settings, toy_dataset())
-    notice = memory.memory_notice(network, settings, CPU, 16)
+    needed = step_memory_mb(network, settings, CPU, 16)
+    notice = memory.memory_notice(needed, settings, CPU)
     assert loud in notice.loud and bool(loud) == bool(notice.loud)
     assert f"{free / 1e6:,.0f} MB are free on cpu" in notice.text
