@@ -166,9 +166,11 @@ class Batches:
             return self._images[chosen].permute(0, 3, 1, 2)
         recipe, count = self.augmentation, len(chosen)
         if recipe.flip:
-            alternate = recipe.alternate_flip
-            flips = self._first_flips[chosen] + self.epoch if alternate else self._random(2, count)
-            chosen = chosen + len(self.targets) * (flips % 2)  # the mirror images come last
+            if recipe.alternate_flip:
+                flips = (self._first_flips[chosen] + self.epoch) % 2
+            else:
+                flips = self._random(2, count)
+            chosen = chosen + len(self.targets) * flips  # the mirror images come after the images
         offsets = 2 * recipe.crop_padding + 1
         top, left = self._random(offsets, count), self._random(offsets, count)
         return crop(self._images, chosen, top, left, recipe.crop_padding)

@@ -20,7 +20,7 @@ from lab_utils.data.images import Images
 SPLITS = {"train": (10_000, 0), "test": (2_000, 1)}  # images, seed
 _SIZE = 32  # pixels per side
 _FINE = 2  # drawn so many times larger, for smooth edges
-_BEHIND, _STROKES = 5, 8  # strokes behind the figure, and all
+_BEHIND, _STROKES = 3, 5  # strokes behind the figure, and all
 
 # Red, orange, yellow, green, teal, sky, blue, navy, purple, pink, brown, cream, slate.
 _PALETTE = bytes.fromhex(

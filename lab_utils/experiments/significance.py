@@ -67,7 +67,7 @@ class Pair:
 def mcnemar(a: Result, b: Result) -> McNemar | None:
     """McNemar's exact test of the models of two runs; ``p_adjusted`` is not corrected here.
 
-    None where they do not both have predictions of the same images.
+    What both get right, or wrong, does not count. None without predictions of the same images.
     """
     if a.predicted is None or b.predicted is None or not np.array_equal(a.targets, b.targets):
         return None

@@ -12,7 +12,7 @@ import time
 import torch
 from torch import Tensor, nn
 from torch.autograd.profiler_util import FunctionEvent
-from torch.profiler import ProfilerActivity, profile, record_function
+from torch.profiler import profile, record_function
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 from torchvision import transforms
 
@@ -61,13 +61,14 @@ def course_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepP
     training = _small_training(Settings(experiment="course", **kept), dataset, plain)
     training.model.to(memory_format=torch.contiguous_format)
     training.use_optimizer(torch.optim.Adam(training.model.parameters(), lr=1e-3))
-    transform = transforms.Compose([
+    steps = [
         transforms.ToPILImage(),  # as torchvision's CIFAR10 gives an image
         transforms.RandomHorizontalFlip(),
         transforms.RandomCrop(dataset.train.images.shape[-1], padding=4),
         transforms.ToTensor(),
         transforms.Normalize(*dataset.normalization),
-    ])  # fmt: skip
+    ]
+    transform = transforms.Compose(steps)
     pairs = TensorDataset(training.dataset.train.images, training.dataset.train.targets)
     training.batches = DataLoader(
         pairs, settings.batch_size, shuffle=True,
@@ -110,16 +111,14 @@ def profile_step(training: Training) -> StepProfile:
     peak = matmul_gflops(machine, machine.dtype)
     # Its own log would go to the notebook's error output; read when the first profile begins.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
-    cuda = machine.device.type == "cuda"
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
-    with profile(activities=activities, acc_events=True) as profiler:
+    with profile(acc_events=True) as profiler:
         profiled = seconds_of(max(1, steps // 2))  # an event of each of its calls takes time too
     images = settings.batch_size * settings.accumulate
     flops = training_flops(training.model, training.dataset.train.images.shape[-1])
     return StepProfile(
         seconds=seconds,
         images=images,
-        shares=operator_shares(profiler.events(), profiled, cuda),
+        shares=operator_shares(profiler.events(), profiled, machine.device.type == "cuda"),
         gflops=flops * images / seconds / 1e9,
         peak_gflops=peak,
     )
@@ -132,6 +131,7 @@ def training_flops(model: nn.Module, image_size: int = 32) -> int:
     its input cost the same each, where they are needed: the first layer's input needs none. What
     the optimiser does is not counted. ``model`` stays as it is.
     """
+    # PyTorch's own counter takes the backward pass of a grouped convolution for a dense one's.
     model = copy.deepcopy(model).to("meta").eval()
     layers = [(model.get_submodule(row.name), row.flops) for row in layer_table(model, image_size)]
     passes = {}

@@ -40,8 +40,8 @@ def test_a_profile_accounts_for_the_whole_step(way, model, settings, dataset):
     named = [share for name, share in found.shares.items() if name not in ("Python", "other")]
     # Python's own share is that of any small step; of the operators almost all have a name.
     assert sum(named) > 0.95 * (1 - found.shares["Python"])
-    assert found.shares["convolution, backward"] > found.shares["loss"]
-    assert {"making the batch", "optimiser", "batch norm", "pooling"} <= set(found.shares)
+    expected = {"making the batch", "optimiser", "batch norm", "pooling", "loss"}
+    assert expected | {"convolution, forward", "convolution, backward"} <= set(found.shares)
     assert list(found.shares.values()) == sorted(found.shares.values(), reverse=True)
     flops = 16 * profiling.training_flops(build.new_model(settings, dataset))
     assert found.gflops == pytest.approx(flops / found.seconds / 1e9)
