@@ -16,7 +16,7 @@ ROOT = project_root()
 # A room imports core and rooms before it in this list.
 ROOMS = (
     "core", "setup", "data", "model", "training", "evaluation", "deployment", "experiments",
-    "speed", "insight",
+    "speed", "insight", "exercises",
 )  # fmt: skip
 MODULES = sorted(path for name in ("lab_utils", "lab") for path in (ROOT / name).rglob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
