@@ -2,14 +2,14 @@
 
 Each training runs in a process of its own, a few seconds long, and the sides alternate. The busy
 programs are sessions of their own, as they are when somebody else starts them: Linux gives each
-session its share of a core. What a variable of the environment changes (OMP_WAIT_POLICY,
-GOMP_SPINCOUNT, OMP_PROC_BIND ...) is found by setting it for this benchmark.
+session its share of a core. A side may set variables for its process: ``"all GOMP_SPINCOUNT=0"``.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+import os
 from pathlib import Path
 from statistics import median
 import subprocess
@@ -103,28 +103,23 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
             for condition in arguments.conditions:
                 with beside(CONDITIONS[condition]):
                     for side in arguments.sides:
-                        command = [sys.executable, "-m", "benchmarks.busy", "--one", side]
+                        threads, *variables = side.split()
+                        command = [sys.executable, "-m", "benchmarks.busy", "--one", threads]
                         command += ["--seconds", str(arguments.seconds)]
-                        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+                        own = os.environ | dict(text.split("=") for text in variables)
+                        done = subprocess.run(command, env=own, stdout=subprocess.PIPE, check=True)
                         note(condition, side, float(done.stdout))
                     if arguments.course:
                         seconds = batches(COURSE_BATCHES)
                         note(condition, "course", COURSE_BATCHES * 128 / seconds)
     found = {key: median(values) for key, values in rates.items()}
-    first = next(iter(found.values()))  # the lab's on the quiet machine
+    quiet = next(iter(found.values()))
     rows = []
     for (condition, side), rate in found.items():
+        ours, what = found[condition, "auto"], f"{condition}: against {side}"
         if side == "auto":
-            rows.append(
-                Row(
-                    f"{condition}: against itself, quiet", rate, first, rate / first, arguments.runs
-                )
-            )
-        else:
-            ours = found[condition, "auto"]
-            rows.append(
-                Row(f"{condition}: against {side}", ours, rate, ours / rate, arguments.runs)
-            )
+            what, rate = f"{condition}: against itself, quiet", quiet
+        rows.append(Row(what, ours, rate, ours / rate, arguments.runs))
     return rows
 
 
@@ -135,7 +130,10 @@ if __name__ == "__main__":
         runs=(3, "times that each side trains in each condition"),
         seconds=(15.0, "of each training"),
         conditions=([*CONDITIONS], "what runs beside"),
-        sides=([*SIDES], "values of the setting threads; all is every core"),
+        sides=(
+            [*SIDES],
+            "settings of threads (all is every core), with variables that go with them",
+        ),
         course=(1, "0 leaves the course's recipe out"),
         one=("", "internal: train with these threads and print the images a second"),
     )

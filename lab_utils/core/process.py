@@ -21,15 +21,19 @@ PACKAGES = (
 def prepare() -> None:
     """Let this process train fast, with the same results; called where a run is opened.
 
-    Threads that wait for each other sleep instead of spinning: beside another busy program spinning
-    made an epoch up to fifty times slower, and on a quiet machine it gains nothing. OpenMP reads
-    this when torch loads it, so call this before torch is imported. OMP_WAIT_POLICY, if set, stays.
+    Threads that wait for each other spin for some microseconds, so that the next operation finds
+    them awake (a tenth of a step of SimpleCNN), and then sleep, so that a wait that lasts takes no
+    core from other programs. OpenMP reads this when torch loads it, so call this before torch is
+    imported. OMP_WAIT_POLICY and GOMP_SPINCOUNT, if set, stay.
 
     Every step frees some hundred MB and asks for them again. The C library would hand them back to
     the system in between, which was a sixth of a step of SimpleCNN: so it is told to keep blocks of
     up to 128 MB, and PyTorch to ask for huge pages.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE") == "PASSIVE":
+        os.environ.setdefault(
+            "GOMP_SPINCOUNT", "1000"
+        )  # turns of GNU's loop; others do not read it
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):  # musl has none
         _keep_freed_blocks(ctypes.CDLL(None))

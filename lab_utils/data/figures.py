@@ -9,6 +9,7 @@ from torchvision.utils import make_grid
 
 from lab_utils.core import drawing
 from lab_utils.core.drawing import Drawing, new_figure, styled
+from lab_utils.core.image_grid import image_grid
 from lab_utils.data.dataset import Dataset
 
 CHANNELS = ("red", "green", "blue")
@@ -93,7 +94,7 @@ def mean_images(means: Tensor, dataset: Dataset) -> Drawing:
     brightness = means.mean((1, 2, 3))
     brightest, darkest = (dataset.classes[i] for i in (brightness.argmax(), brightness.argmin()))
     # A mean has no hard pixels.
-    figure = drawing.image_grid(shown, names, columns=5, size=0.9, interpolation="bicubic")
+    figure = image_grid(shown, names, columns=5, size=0.9, interpolation="bicubic")
     return Drawing(
         "mean_images", figure,
         f"The mean of the training images of each class of {dataset.title}, about "

@@ -6,7 +6,8 @@ from matplotlib.ticker import LogLocator
 import numpy as np
 
 from lab_utils.core import drawing
-from lab_utils.core.drawing import Drawing, image_grid, new_figure, styled
+from lab_utils.core.drawing import Drawing, new_figure, styled
+from lab_utils.core.image_grid import image_grid
 from lab_utils.deployment.engine import Prediction
 from lab_utils.deployment.export import Format
 

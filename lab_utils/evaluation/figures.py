@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lab_utils.core import drawing
 from lab_utils.core.drawing import BLUE, GRAY, HALF, ORANGE, RED, Drawing, new_figure, styled
+from lab_utils.core.image_grid import image_grid
 from lab_utils.data.dataset import Split
 from lab_utils.evaluation.findings import most_frequent_error, sureness
 from lab_utils.evaluation.metrics import Bin, ClassScores, calibration_error, confused_pairs
@@ -116,7 +117,7 @@ def _answers(
     """Each image below its prediction, with the confidence, and its true class."""
     if not len(which):
         white = np.ones((1, 8, 3))
-        return drawing.image_grid([white], ["There is no such image."])
+        return image_grid([white], ["There is no such image."])
     titles, colors = [], []
     confidence, predicted = logits[which].softmax(1).max(1)
     for p, c, t in zip(predicted, confidence, split.targets[which], strict=True):
@@ -124,7 +125,7 @@ def _answers(
         titles.append(f"{short(classes[p])} {c:.0%}\n{true}")
         colors.append(BLUE if p == t else RED)
     images = split.images[which].permute(0, 2, 3, 1).numpy()
-    return drawing.image_grid(images, titles, min(8, len(images)), size=1.0, colors=colors)
+    return image_grid(images, titles, min(8, len(images)), size=1.0, colors=colors)
 
 
 @styled

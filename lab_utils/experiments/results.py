@@ -115,7 +115,7 @@ def _named(word: str) -> list[Run]:
 def find_all(*folders: Path) -> list[Result]:
     """The finished runs below ``folders``, or all there are; damaged ones are left out."""
     results = []
-    for place in folders or (runs_dir(), results_dir()):
+    for place in dict.fromkeys(folders or (runs_dir(), results_dir())):  # each once
         for run in tested_runs(place):
             with suppress(LabError):
                 results.append(load(run))

@@ -8,7 +8,8 @@ import pandas as pd
 from torch import Tensor
 
 from lab_utils.core import drawing
-from lab_utils.core.drawing import BLUE, Drawing, ImageGrid, new_figure, styled
+from lab_utils.core.drawing import BLUE, Drawing, new_figure, styled
+from lab_utils.core.image_grid import ImageGrid
 from lab_utils.evaluation.figures import short
 from lab_utils.insight.attacks import EPSILONS, STRONG
 from lab_utils.insight.corruptions import Accuracy

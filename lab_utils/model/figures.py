@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from lab_utils.core.drawing import BLUE, Drawing, ImageGrid, guessing_line, new_figure, styled
+from lab_utils.core.drawing import BLUE, Drawing, guessing_line, new_figure, styled
+from lab_utils.core.image_grid import ImageGrid
 
 
 @styled

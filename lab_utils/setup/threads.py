@@ -28,6 +28,7 @@ class Threads(NamedTuple):
 
     count: int
     reason: str
+    others: float = 0.0  # cores that other programs kept busy meanwhile
 
 
 @cache
@@ -85,29 +86,22 @@ def _fastest(step: Callable[[], Any]) -> Threads:
     if times[everything] < CLEARLY * times[count]:
         count = everything
     reason = ", ".join(f"{1000 * taken:,.0f} ms with {n}" for n, taken in times.items())
-    busy = busy_sentence(programs.read())
-    return Threads(count, f"a step takes {reason}{'; ' if busy else ''}{busy}")
+    others = programs.read()
+    busy = busy_sentence(others)
+    return Threads(count, f"a step takes {reason}{'; ' if busy else ''}{busy}", others)
 
 
 class OtherPrograms:
-    """Tells how many cores other programs, and a host that takes cores away, keep busy."""
+    """Tells how many cores other programs keep busy, on average since it last did."""
 
     def __init__(self) -> None:
-        self._mark = self._now()
+        self._own = psutil.Process()
+        self.read()
 
     def read(self) -> float:
-        """Cores, on average since the last reading."""
-        before, self._mark = self._mark, self._now()
-        wall, busy, own = (b - a for a, b in zip(before, self._mark, strict=True))
-        return max(0.0, busy - own) / max(wall, 1e-3)
-
-    @staticmethod
-    def _now() -> tuple[float, float, float]:
-        cores = psutil.cpu_times()
-        idle = cores.idle + getattr(cores, "iowait", 0.0)
-        # What a virtual machine's guests use is counted twice.
-        total = sum(cores) - getattr(cores, "guest", 0.0) - getattr(cores, "guest_nice", 0.0)
-        return time.perf_counter(), total - idle, time.process_time()
+        """Cores; one reader at a time, because the system's clock is read by differences."""
+        everything = psutil.cpu_percent() * psutil.cpu_count()
+        return max(0.0, everything - self._own.cpu_percent()) / 100
 
 
 def busy_sentence(others: float) -> str:

@@ -68,23 +68,22 @@ class Pace:
 
     def _look(self, step: int) -> None:
         training, start = self.training, time.perf_counter()
-        meter = OtherPrograms()
         found = choose_threads(training.settings, training.machine.device, _trial(training))
-        self.others, self.usual = meter.read(), []
+        self.others, self.usual = found.others, []
         self.next_look = time.perf_counter() + REST * (time.perf_counter() - start)
         self._note(step, found)
 
     def _note(self, step: int, found: Threads) -> None:
         choices, epoch = self.training.choices, len(self.training.history) + 1
         if not choices or found.count != choices[-1].threads:
-            choices.append(ThreadChoice(epoch, step, *found))
+            choices.append(ThreadChoice(epoch, step, found.count, found.reason))
             self.tell(str(choices[-1]))
 
 
 def _trial(training: Training) -> Callable[[], None]:
     """Both passes of a step on a copy of the network, so that the training stays as it is."""
     network, settings = copy.deepcopy(training.network).train(), training.settings
-    size, images = training.dataset.train.images.shape[-1], min(settings.batch_size, 128)
+    size, images = training.dataset.train.images.shape[-1], min(settings.batch_size, 64)
     inputs = torch.zeros(images, 3, size, size).to(memory_format=torch.channels_last)
     targets = torch.zeros(images, dtype=torch.int64)
 

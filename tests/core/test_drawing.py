@@ -7,6 +7,7 @@ from PIL import Image
 import pytest
 
 from lab_utils.core import drawing
+from lab_utils.core.image_grid import image_grid
 
 RED, GREEN, BLUE = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
@@ -28,7 +29,7 @@ def box(pixels, color):
 
 def test_a_grid_has_every_image_whole_at_its_place():
     images = [filled(RED), filled(GREEN), filled(BLUE, 4, 8)]
-    pixels = drawn(drawing.image_grid(images, ["one", "two\nlines", "three"], columns=2, size=1.0))
+    pixels = drawn(image_grid(images, ["one", "two\nlines", "three"], columns=2, size=1.0))
     red, green, blue = (box(pixels, color) for color in (RED, GREEN, BLUE))
     assert red[:2] == pytest.approx(green[:2], abs=1) and red[3] < green[2]  # side by side
     assert red[1] < blue[0] and red[2] == pytest.approx(blue[2], abs=1)  # one below the other
@@ -42,7 +43,7 @@ def test_a_grid_has_every_image_whole_at_its_place():
 
 
 def test_a_grid_that_is_not_full_leaves_the_rest_white():
-    pixels = drawn(drawing.image_grid([filled(RED)] * 3, ["a"] * 3, columns=2))
+    pixels = drawn(image_grid([filled(RED)] * 3, ["a"] * 3, columns=2))
     rows, columns = (side // 2 for side in pixels.shape[:2])
     assert (pixels[rows + 10 :, columns + 10 :] == 255).all()
 

@@ -118,16 +118,17 @@ def test_the_number_of_threads_is_no_part_of_the_recipe():
     assert AUTO.recipe() == AUTO.model_copy(update={"threads": 1}).recipe()
 
 
-@pytest.mark.parametrize(("busy", "own", "others"), [(2.0, 2.0, 0.0), (3.0, 1.0, 2.0)])
-def test_what_others_use_is_what_is_used_without_what_this_process_uses(
-    monkeypatch, busy, own, others
-):
-    meter = threads.OtherPrograms()
-    wall, used, mine = meter._mark
-    now = (wall + 10, used + 10 * busy, mine + 10 * own)
-    monkeypatch.setattr(meter, "_now", lambda: now)
-    assert meter.read() == pytest.approx(others)
-    assert bool(threads.busy_sentence(others)) == (others >= 0.5)
+def test_a_busy_machine_is_told_in_words():
+    assert threads.busy_sentence(0.2) == ""
+    assert threads.busy_sentence(1.04).startswith("other programs keep 1.0 of")
+
+
+def test_what_this_process_does_is_no_other_program(monkeypatch):
+    percent = iter([0.0, 150.0])
+    monkeypatch.setattr(threads.psutil, "cpu_percent", lambda: 100.0)
+    monkeypatch.setattr(threads.psutil, "cpu_count", lambda: 4)
+    monkeypatch.setattr(threads.psutil.Process, "cpu_percent", lambda _: next(percent))
+    assert threads.OtherPrograms().read() == pytest.approx(2.5)
 
 
 def test_a_program_that_loops_is_seen():

@@ -37,7 +37,7 @@ class World:
         self.now += 1.0
         count = self.best if settings.threads == "auto" else settings.threads
         torch.set_num_threads(count)
-        return Threads(count, "it was measured")
+        return Threads(count, "it was measured", self.others)
 
 
 @pytest.fixture
