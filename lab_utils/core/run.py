@@ -185,6 +185,8 @@ class Run:
             entry["seconds"] = round(time.time() - self.began + earlier_seconds, 2)
             entry["peak_memory_mb"] = round(peak_memory_mb())
             entry["threads"] = threads()
+            if "threads_reason" in record:  # of the steps that choose
+                entry["threads_reason"] = record["threads_reason"]
             write_json(self.file("manifest.json"), manifest)
         cost = f"{entry['seconds']:.1f} s, peak memory {entry['peak_memory_mb']:,} MB"
         return f"{step} is done: {cost}, results in run {self.name!r}."

@@ -16,6 +16,7 @@ from lab_utils.core.settings import Settings
 from lab_utils.core.show import Notice
 from lab_utils.data.images import Images
 from lab_utils.data.sources import cifar10_found_now, read, resolve_auto
+from lab_utils.setup.threads import use_threads_of
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,10 @@ _ABOUT = {  # title, source, licence
 def load(run: Run) -> Dataset:
     """The run's training and validation images; records in the run that its step used them.
 
+    From here on PyTorch computes with as many threads as the run does (``use_threads_of``).
     Raises LabError where they cannot be had, are damaged, or are not what earlier steps used.
     """
+    use_threads_of(run)
     settings = run.settings
     name, warning = settings.data, ""
     if name == "auto":

@@ -11,7 +11,6 @@ import torch
 from lab_utils import LabError
 from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
-from lab_utils.setup.threads import use_threads_of
 
 # Where to compute, the best first, and why.
 _DEVICES = {
@@ -98,11 +97,7 @@ def on_cpu(settings: Settings, reason: str) -> Machine:
 
 
 def machine_for(run: Run) -> Machine:
-    """``choose`` for a run, but the CPU where its 01_setup found that device computing wrongly.
-
-    From here on PyTorch uses as many threads as the run does.
-    """
-    use_threads_of(run)
+    """``choose`` for a run, but the CPU where its 01_setup found that device computing wrongly."""
     machine = choose(run.settings)
     found = run.read_json("hardware.json") if run.done("01_setup") else {}
     if found.get("rejected_device") == machine.device.type:

@@ -33,6 +33,13 @@ def test_train_size_and_test_size_keep_the_classes_in_proportion(runs):
     assert load_test(run, dataset).targets.bincount().tolist() == [10] * 10
 
 
+def test_who_loads_the_images_computes_with_the_threads_of_the_run(runs):
+    before = torch.get_num_threads()
+    load_run(data="shapes", train_size=200, threads=before + 1)
+    assert torch.get_num_threads() == before + 1
+    torch.set_num_threads(before)
+
+
 def test_more_images_than_there_are_is_refused(runs):
     with pytest.raises(LabError, match="20,000 images were asked for and the split has 10,000"):
         load_run(data="shapes", train_size=20_000)

@@ -9,7 +9,6 @@ from lab_utils.core.params import load_settings
 from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 from lab_utils.setup import threads
-from lab_utils.setup.hardware import machine_for
 
 AUTO, CPU = Settings(experiment="toy"), torch.device("cpu")
 
@@ -95,7 +94,7 @@ def test_the_other_notebooks_use_as_many_as_the_training(monkeypatch, tmp_path, 
     torch.set_num_threads(3)
     run = Run.create(AUTO, "toy")
     write_json(run.file("manifest.json"), recorded)
-    machine_for(run)
+    threads.use_threads_of(run)
     assert torch.get_num_threads() == count
 
 
@@ -103,7 +102,7 @@ def test_a_step_records_how_many_threads_it_used(monkeypatch, tmp_path):
     monkeypatch.setenv("LAB_RUNS_DIR", str(tmp_path))
     run = Run.create(AUTO.model_copy(update={"threads": 3}), "toy")
     run.begin("03_model")
-    machine_for(run)
+    threads.use_threads_of(run)
     run.finish()
     assert run.manifest["03_model"]["threads"] == 3
 
