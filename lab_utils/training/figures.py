@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 import numpy as np
 
 from lab_utils.core import drawing
-from lab_utils.core.drawing import BLUE, GREEN, HALF, ORANGE, Drawing, new_figure, styled
+from lab_utils.core.drawing import BLUE, GRAY, GREEN, HALF, ORANGE, Drawing, new_figure, styled
 from lab_utils.training.findings import schedule_effect
 from lab_utils.training.history import Epoch, best_of
 
@@ -15,19 +15,24 @@ def _values(history: Sequence[Epoch], key: str) -> list[float]:
     return [getattr(row, key) for row in history]
 
 
-def _pair(ax: Axes, history: Sequence[Epoch], quantity: str, scale: float = 1.0) -> None:
-    """Training and validation curves of ``quantity``, and a ring at the best epoch."""
-    epochs, best = _values(history, "epoch"), best_of(history)
+def _both(ax: Axes, history: Sequence[Epoch], quantity: str, scale: float = 1.0) -> None:
+    """Training and validation curves of ``quantity``."""
     for split, color, label in (("train", ORANGE, "training"), ("val", BLUE, "validation")):
         values = scale * np.array(_values(history, f"{split}_{quantity}"))
-        ax.plot(epochs, values, "o-", color=color, label=label, markersize=3.5)
+        ax.plot(_values(history, "epoch"), values, "o-", color=color, label=label, markersize=3.5)
+    ax.set_xlabel("epoch")
+    ax.set_xlim(0.7, len(history) + 0.3)
+    drawing.whole_numbers(ax.xaxis)
+
+
+def _pair(ax: Axes, history: Sequence[Epoch], quantity: str, scale: float = 1.0) -> None:
+    """Training and validation curves of ``quantity``, and a ring at the best epoch."""
+    best = best_of(history)
+    _both(ax, history, quantity, scale)
     ax.plot(
         best.epoch, scale * getattr(best, f"val_{quantity}"), "o", markersize=10,
         markerfacecolor="none", markeredgecolor=BLUE, label=f"best (epoch {best.epoch})",
     )  # fmt: skip
-    ax.set_xlabel("epoch")
-    ax.set_xlim(0.7, len(history) + 0.3)
-    drawing.whole_numbers(ax.xaxis)
 
 
 def _curves(
@@ -147,4 +152,29 @@ def lr_curve(history: Sequence[Epoch], rates: Sequence[float]) -> Drawing:
         + schedule_effect(history, rates),
         "Two line plots on one axis of epochs: above the learning rate at every batch, below the "
         f"validation accuracy, which ends at {history[-1].val_accuracy:.1%}.",
+    )
+
+
+@styled
+def small_trainings(histories: Sequence[Sequence[Epoch]], classes: int) -> Drawing:
+    """Training and validation loss with each of several learning rates, a panel for each."""
+    figure, axes = new_figure(7.2, 2.5, 1, len(histories), sharey=True)
+    guessing, ends = float(np.log(classes)), [history[-1] for history in histories]
+    for ax, history in zip(axes, histories, strict=True):
+        _both(ax, history, "loss")
+        ax.axhline(guessing, color=GRAY, linestyle=":", linewidth=1.2, label="guessing")
+        ax.set_title(f"learning rate {history[0].lr:g}")
+    axes[0].set(ylim=(0, 2 * guessing), ylabel="cross-entropy (nats)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    told = [f"with {e.lr:g} at {e.train_loss:.2f} and {e.val_loss:.2f}" for e in ends]
+    lowest = [min(history, key=lambda row: row.val_loss).epoch for history in histories]
+    return Drawing(
+        "small_trainings",
+        figure,
+        f"Loss of {len(ends)} small trainings that differ in their learning rate alone. Training "
+        f"and validation loss end {', '.join(told)}; guessing gives {guessing:.2f}, "
+        "and the axis ends at twice that.",
+        f"{len(ends)} line plots of training and validation loss over {ends[0].epoch} epochs, with "
+        f"a dotted line at guessing. Validation loss is lowest in epoch {lowest[0]} with the first "
+        f"learning rate, in epochs {', '.join(map(str, lowest[1:]))} with the others.",
     )

@@ -122,6 +122,21 @@ def schedule_effect(history: Sequence[Epoch], rates: Sequence[float]) -> str:
     )
 
 
+def signs(usual: Sequence[Epoch], slow: Sequence[Epoch], wild: Sequence[Epoch]) -> str:
+    """What trainings with a usual, too small and too large a learning rate show, a line for two."""
+    lowest, last, end = min(usual, key=lambda row: row.val_loss), usual[-1], slow[-1]
+    rise = last.val_loss / lowest.val_loss - 1
+    reading = "overfitting" if rise > 0.15 else "too little to call it overfitting"
+    return (
+        f"With the learning rate {last.lr:g} training loss falls to {last.train_loss:.2f}; "
+        f"validation loss is lowest in epoch {lowest.epoch} of {last.epoch} and "
+        f"{rise:.0%} higher at the end: {reading}.\n"
+        f"With {end.lr:g} training loss gets from {slow[0].train_loss:.2f} to {end.train_loss:.2f} "
+        f"and validation loss to {end.val_loss:.2f}; with {wild[-1].lr:g} training loss begins at "
+        f"{wild[0].train_loss:.2f} and ends at {wild[-1].train_loss:.2f}."
+    )
+
+
 def results(training: Training, resumed_from: int) -> dict[str, Any]:
     """The plain results of a finished training, by the names that training.json has them."""
     history, best, last = training.history, best_of(training.history), training.history[-1]
@@ -137,6 +152,7 @@ def results(training: Training, resumed_from: int) -> dict[str, Any]:
         "precision": training.machine.precision,
         "device": training.machine.device.type,
         "threads": [choice._asdict() for choice in training.choices],
+        "threads_reason": training.choices[-1].reason,
         "resumed_from_epoch": resumed_from,
     }
 
