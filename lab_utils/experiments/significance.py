@@ -73,7 +73,8 @@ def mcnemar(a: Result, b: Result) -> McNemar | None:
         return None
     right_a, right_b = a.predicted == a.targets, b.predicted == b.targets
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    p = float(binomtest(only_a, only_a + only_b).pvalue)
+    apart = only_a + only_b
+    p = float(binomtest(only_a, apart).pvalue) if apart else 1.0
     return McNemar(len(a.targets), only_a, only_b, p, p)
 
 

@@ -30,22 +30,22 @@ def step_time(course: StepProfile, lab: StepProfile) -> Drawing:
         figure,
         f"One training step of {lab.images} images by kind of operator: "
         f"{1000 * course.seconds:.1f} ms the course's way (of {course.images} images, in float32), "
-        f"{1000 * lab.seconds:.1f} ms the lab's way; an image takes it "
+        f"{1000 * lab.seconds:.1f} ms the lab's way. For each image the course takes "
         f"{course.seconds / course.images / (lab.seconds / lab.images):.1f} times as long.",
         f"Pairs of horizontal bars, milliseconds the course's way and the lab's, for {len(kinds)} "
         f"kinds of operator; the longest pair is {kinds[0]}.",
     )
 
 
-def committed_changes() -> dict[str, Any] | None:
-    """What ``python -m benchmarks.changes`` has measured, if that is kept with the lab."""
-    file = project_root() / "report" / "results" / "changes.json"
+def committed(name: str) -> dict[str, Any] | None:
+    """What the benchmark wrote to ``report/results/<name>.json``, if that is kept with the lab."""
+    file = project_root() / "report" / "results" / f"{name}.json"
     return read_json(file) if file.is_file() else None
 
 
 @styled
 def changes(measured: Mapping[str, Any]) -> Drawing:
-    """Seconds of a whole training after each change, from what ``committed_changes`` gives."""
+    """Seconds of a whole training after each change, from what ``committed`` gives."""
     rows, where = measured["rows"], measured["machine"]
     figure, ax = new_figure(6.4, 0.7 + 0.3 * len(rows))
     seconds = [row["ours"] for row in rows]

@@ -41,7 +41,7 @@ def answer_in(source, name):
     raise AssertionError(f"the cell does not define {name}")
 
 
-@pytest.mark.parametrize(("notebook", "room", "name", "source"), exercises())
+@pytest.mark.parametrize(("notebook", "room", "name", "source"), list(exercises()))
 def test_a_solution_is_right_and_an_untouched_stub_is_open(notebook, room, name, source):
     check = getattr(import_module(f"lab_utils.exercises.{room}"), name)
     solution = runpy.run_path(str(ROOT / "solutions" / f"{notebook}.py"))[name]

@@ -26,6 +26,12 @@ def test_mcnemar_counts_what_one_model_alone_gets_right(runs):
     assert test.p_value == pytest.approx(binomtest(30, 30).pvalue)
 
 
+def test_models_that_never_disagree_are_not_told_apart(runs):
+    a, b = make_tested("quick", 700), make_tested("case_study", 700)
+    test = significance.mcnemar(results.load(a), results.load(b))
+    assert (test.only_a, test.only_b, test.p_value) == (0, 0, 1.0)
+
+
 def test_mcnemar_is_not_made_without_the_same_images(runs):
     a, b = make_tested("quick"), make_tested("case_study", images=1010)
     assert significance.mcnemar(results.load(a), results.load(b)) is None
