@@ -126,7 +126,7 @@ def signs(usual: Sequence[Epoch], slow: Sequence[Epoch], wild: Sequence[Epoch]) 
     """What trainings with a usual, too small and too large a learning rate show, a line for two."""
     lowest, last, end = min(usual, key=lambda row: row.val_loss), usual[-1], slow[-1]
     rise = last.val_loss / lowest.val_loss - 1
-    reading = "overfitting" if rise > 0.15 else "too little to call it overfitting"
+    reading = "overfitting" if rise > 0.1 else "too little to call it overfitting"
     return (
         f"With the learning rate {last.lr:g} training loss falls to {last.train_loss:.2f}; "
         f"validation loss is lowest in epoch {lowest.epoch} of {last.epoch} and "
