@@ -26,8 +26,9 @@ from lab_utils.setup import hardware
 from lab_utils.training.fit import Quiet, fit
 from lab_utils.training.loop import Training
 
-LOOP = [sys.executable, "-c", "while True: pass"]
-TRAIN = [sys.executable, "-m", "benchmarks.busy", "--one", "all", "--seconds", "100000"]
+# Both end by themselves, should this benchmark be killed.
+LOOP = [sys.executable, "-c", "import time\nwhile time.process_time() < 300: pass"]
+TRAIN = [sys.executable, "-m", "benchmarks.busy", "--one", "all", "--seconds", "600"]
 CONDITIONS = {
     "quiet": [],
     "one looping program": [LOOP],

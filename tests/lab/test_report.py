@@ -203,6 +203,17 @@ def test_a_busy_machine_gives_no_ranking_by_speed(tmp_path, text):
     assert "What keeps it in" not in text
 
 
+def test_the_threads_of_a_training_and_their_reasons_are_told(tmp_path, text):
+    assert "Computed by 2, because 64 ms with 1, 38 ms with 2." in text
+    run = make_run(tmp_path / "changed")
+    later = {"epoch": 3, "step": 41, "threads": 1, "reason": "1,049 ms with 2"}
+    threads = [*run.read_json("training.json")["threads"], later]
+    change(run, "training.json", threads=threads)
+    text = words(report.build(run))
+    assert "by 1 from step 41 of epoch 3 on, because 1,049 ms with 2." in text
+    assert "only their rounding differs" in text
+
+
 def test_a_profiled_step_is_compared_with_the_courses_way_and_the_peak(with_all):
     assert "it lasts 25.4 ms, and the course" in with_all
     assert "71.2 ms, 2.8 times as long" in with_all
