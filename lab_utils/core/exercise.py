@@ -27,7 +27,7 @@ def call(answer: Callable[..., Any], *inputs: Any) -> Any:
     """What the student's function gives for ``inputs``; without a result the exercise is open."""
     result = answer(*inputs)
     if result is None or result is ...:
-        raise _OpenError
+        raise _OpenError("it returns nothing: replace the dots, or return your result")
     return result
 
 
@@ -47,10 +47,10 @@ def exercise(test: Callable[[Any], str]) -> Callable[[Any], None]:
     def judge(answer: Any) -> Answer:
         try:
             if answer is ... or answer is None:
-                raise _OpenError
+                raise _OpenError("replace the dots by your answer and run the cell again")
             return Answer("right", test(answer))
-        except _OpenError:
-            return Answer("open", "replace the dots by your answer and run the cell again")
+        except _OpenError as nothing:
+            return Answer("open", str(nothing))
         except _WrongError as wrong:
             return Answer("wrong", str(wrong))
         except Exception as error:  # whatever a student's code may raise

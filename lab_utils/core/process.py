@@ -31,9 +31,8 @@ def prepare() -> None:
     up to 128 MB, and PyTorch to ask for huge pages.
     """
     if os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE") == "PASSIVE":
-        os.environ.setdefault(
-            "GOMP_SPINCOUNT", "1000"
-        )  # turns of GNU's loop; others do not read it
+        # Turns of a loop in GNU's OpenMP, which PyTorch has on Linux; others do not read it.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):  # musl has none
         _keep_freed_blocks(ctypes.CDLL(None))

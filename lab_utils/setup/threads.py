@@ -19,8 +19,9 @@ from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 
 CLEARLY = 1.2  # so many times as fast must fewer threads be: a quiet machine keeps to all of them
-HOPELESS = 3.0  # so many times as slow, twice, and a number is not tried again
+HOPELESS = 6.0  # a number that has taken so many of the quickest steps is not tried again
 ROUNDS = 3
+IMAGES, ENOUGH = 64, 0.03  # of a step that is timed: at most so many, or so long with one thread
 
 
 class Threads(NamedTuple):
@@ -38,18 +39,18 @@ def most() -> int:
 
 
 def choose_threads(
-    settings: Settings, device: torch.device, step: Callable[[], Any] | None = None
+    settings: Settings, device: torch.device, step: Callable[[int], Any] | None = None
 ) -> Threads:
     """Let PyTorch use the settings' number of threads, or the one that is fastest for ``step``.
 
-    With ``auto`` all threads, all but one, half of them and one are tried, for about a second;
-    without ``step``, and where a GPU computes, it is all.
+    With ``auto`` all threads, all but one, half of them and one are tried on ``step(images)``, for
+    about a second; without ``step``, and where a GPU computes, it is all.
     """
     everything = most()  # before any other number is set
     if settings.threads != "auto":
-        found = Threads(settings.threads, "asked for by the settings")
+        found = Threads(settings.threads, "the settings ask for it")
     elif device.type != "cpu" or step is None or everything == 1:
-        found = Threads(everything, "PyTorch's own choice")
+        found = Threads(everything, "that is PyTorch's own choice")
     else:
         found = _fastest(step)
     torch.set_num_threads(found.count)
@@ -68,19 +69,24 @@ def use_threads_of(run: Run) -> None:
             return
 
 
-def _fastest(step: Callable[[], Any]) -> Threads:
-    everything, programs = most(), OtherPrograms()
-    torch.set_num_threads(1)
-    step()  # allocates memory
+def _fastest(step: Callable[[int], Any]) -> Threads:
+    everything, programs, images = most(), OtherPrograms(), 4
+
+    def seconds_with(count: int) -> float:
+        torch.set_num_threads(count)
+        start = time.perf_counter()
+        step(images)
+        return time.perf_counter() - start
+
+    while seconds_with(1) < ENOUGH and images < IMAGES:
+        images *= 2
     tried = {n: [] for n in sorted({1, everything // 2, everything - 1, everything})}
     for _ in range(ROUNDS):
         for count, seconds in tried.items():
-            hopeless = HOPELESS * min(map(min, filter(None, tried.values())), default=0.0)
-            if len(seconds) < 2 or min(seconds) < hopeless:
-                torch.set_num_threads(count)
-                start = time.perf_counter()
-                step()
-                seconds.append(time.perf_counter() - start)
+            quickest = min(map(min, filter(None, tried.values())), default=0.0)
+            # All threads have two tries: one may be slow by chance.
+            if sum(seconds) <= HOPELESS * quickest or (count == everything and len(seconds) < 2):
+                seconds.append(seconds_with(count))
     times = {count: median(seconds) for count, seconds in tried.items()}
     count = min(times, key=times.__getitem__)
     if times[everything] < CLEARLY * times[count]:
@@ -106,6 +112,7 @@ class OtherPrograms:
 
 def busy_sentence(others: float) -> str:
     """What to know where other programs keep ``others`` cores busy; empty where hardly any."""
-    if others < 0.5:
+    cores = psutil.cpu_count()
+    if others < max(0.5, 0.1 * cores):
         return ""
-    return f"other programs keep {others:.1f} of {psutil.cpu_count()} cores busy"
+    return f"other programs keep {others:.1f} of {cores} cores busy"

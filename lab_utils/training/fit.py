@@ -1,7 +1,7 @@
 """A whole training, with a checkpoint after every epoch.
 
 A training that was stopped at any moment goes on from its last whole epoch and ends with the same
-weights, bit for bit, as one that was not.
+weights, bit for bit, as one that was not, if both had the same number of threads throughout.
 """
 
 import math
@@ -58,8 +58,8 @@ def fit(
         _go_on(training, last)
     progress = progress or TrainingProgress(training)
     pace = Pace(training, progress.notice)
-    pace.begin()
     try:
+        pace.begin()
         while not training.finished:
             row = _epoch(training, train_epoch, pace, progress)
             training.history.append(row)

@@ -32,9 +32,12 @@ class ThreadChoice(NamedTuple):
     step: int  # in the epoch, counted from 0
     threads: int
     reason: str
+    others: float = 0.0  # cores that other programs kept busy
 
     def __str__(self) -> str:
-        when = f" from epoch {self.epoch}, step {self.step} on" if self.step else ""
+        when = (
+            f" from epoch {self.epoch}, step {self.step} on" if self.epoch + self.step > 1 else ""
+        )
         return f"threads: {self.threads}{when}, because {self.reason}"
 
 

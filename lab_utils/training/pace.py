@@ -8,7 +8,7 @@ import time
 import torch
 from torch.nn.functional import cross_entropy
 
-from lab_utils.setup.threads import OtherPrograms, Threads, choose_threads, most
+from lab_utils.setup.threads import IMAGES, OtherPrograms, Threads, choose_threads, most
 from lab_utils.training.history import ThreadChoice
 from lab_utils.training.loop import Training
 
@@ -28,22 +28,27 @@ class Pace:
     def __init__(self, training: Training, tell: Callable[[str], None]) -> None:
         self.training, self.tell = training, tell
         self.on = training.settings.threads == "auto" and training.machine.device.type == "cpu"
-        self.others, self.next_look = float("inf"), 0.0
+        if self.on:
+            self.on = training.settings.epochs * len(training.batches) >= _FEW
+        self.others = self.next_look = 0.0  # cores that were busy at the last look; a time
         self.usual: list[float] = []  # seconds a step, of each stretch since the last look
 
     def begin(self) -> None:
         """Choose the number of threads, or go on with what a stopped training had."""
-        training = self.training
-        steps = training.settings.epochs * len(training.batches)
-        if not self.on:
+        training, choices = self.training, self.training.choices
+        if training.settings.threads != "auto":
             self._note(0, choose_threads(training.settings, training.machine.device))
-        elif training.choices:
-            torch.set_num_threads(min(training.choices[-1].threads, most()))
-        elif steps < _FEW:
-            why = "the training is too short to measure it"
-            self._note(0, Threads(torch.get_num_threads(), why))
-        else:
+        elif choices:
+            count = min(choices[-1].threads, most())
+            torch.set_num_threads(count)
+            self.others = choices[-1].others
+            why = choices[-1].reason if count == choices[-1].threads else "there are no more here"
+            self._note(0, Threads(count, why, self.others))
+        elif self.on:
             self._look(0)
+        else:
+            why = "a GPU or a training this short needs no measurement"
+            self._note(0, Threads(torch.get_num_threads(), why))
 
     def step(self, step: int) -> None:
         """After each step: where a stretch took twice its usual time, look at the threads again."""
@@ -69,26 +74,28 @@ class Pace:
     def _look(self, step: int) -> None:
         training, start = self.training, time.perf_counter()
         found = choose_threads(training.settings, training.machine.device, _trial(training))
-        self.others, self.usual = found.others, []
+        # While they compute there are fewer cores for others than while this process waited.
+        self.others, self.usual = min(found.others, most() - found.count), []
         self.next_look = time.perf_counter() + REST * (time.perf_counter() - start)
         self._note(step, found)
 
     def _note(self, step: int, found: Threads) -> None:
         choices, epoch = self.training.choices, len(self.training.history) + 1
         if not choices or found.count != choices[-1].threads:
-            choices.append(ThreadChoice(epoch, step, found.count, found.reason))
+            choices.append(ThreadChoice(epoch, step, found.count, found.reason, self.others))
             self.tell(str(choices[-1]))
+        else:
+            self.tell(f"threads: {found.count} as before, because {found.reason}")
 
 
-def _trial(training: Training) -> Callable[[], None]:
+def _trial(training: Training) -> Callable[[int], None]:
     """Both passes of a step on a copy of the network, so that the training stays as it is."""
-    network, settings = copy.deepcopy(training.network).train(), training.settings
-    size, images = training.dataset.train.images.shape[-1], min(settings.batch_size, 64)
-    inputs = torch.zeros(images, 3, size, size).to(memory_format=torch.channels_last)
-    targets = torch.zeros(images, dtype=torch.int64)
+    network, size = copy.deepcopy(training.network).train(), training.dataset.train.images.shape[-1]
+    inputs = torch.zeros(IMAGES, 3, size, size).to(memory_format=torch.channels_last)
+    targets = torch.zeros(IMAGES, dtype=torch.int64)
 
-    def step() -> None:
+    def step(images: int) -> None:
         with torch.random.fork_rng(devices=[]):  # dropout draws
-            cross_entropy(network(inputs), targets).backward()
+            cross_entropy(network(inputs[:images]), targets[:images]).backward()
 
     return step

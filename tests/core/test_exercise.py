@@ -25,7 +25,7 @@ def raises(x):
     ("answer", "line"),
     [
         (lambda x: 2 * x, "right: twice 1 and -2"),
-        (untouched, "open: replace the dots by your answer and run the cell again"),
+        (untouched, "open: it returns nothing: replace the dots, or return your result"),
         (..., "open: replace the dots by your answer and run the cell again"),
         (lambda x: x + 1, "wrong: for -2 it gives -1, not -4"),
         (raises, "wrong: it stops with ZeroDivisionError: division by zero"),

@@ -28,7 +28,7 @@ class Clock:
         self.now, self.seconds, self.tried = 0.0, seconds, []
         monkeypatch.setattr(threads.time, "perf_counter", lambda: self.now)
 
-    def step(self):
+    def step(self, images):
         self.tried.append(torch.get_num_threads())
         self.now += self.seconds[self.tried[-1]]
 
@@ -55,13 +55,31 @@ def test_a_number_that_is_hopeless_is_tried_no_more_than_twice(monkeypatch):
     clock = Clock(monkeypatch, {1: 1.0, 2: 1.0, 3: 2.0, 4: 50.0})
     threads.choose_threads(AUTO, CPU, clock.step)
     assert [clock.tried.count(count) for count in (2, 3, 4)] == [3, 3, 2]
+    clock = Clock(monkeypatch, {1: 1.0, 2: 60.0, 3: 60.0, 4: 50.0})
+    threads.choose_threads(AUTO, CPU, clock.step)
+    assert [clock.tried.count(count) for count in (2, 3, 4)] == [1, 1, 2]
+
+
+def test_a_slow_network_is_measured_on_few_images(monkeypatch):
+    asked = []
+    clock = Clock(monkeypatch, {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0})
+
+    def step(images):
+        asked.append(images)
+        clock.now += 0.01 * images  # 10 ms an image
+
+    threads.choose_threads(AUTO, CPU, step)
+    assert set(asked) == {4}
+    asked.clear()
+    threads.choose_threads(AUTO, CPU, lambda images: asked.append(images))  # takes no time at all
+    assert max(asked) == threads.IMAGES
 
 
 def test_one_slow_step_by_chance_does_not_decide(monkeypatch):
     clock = Clock(monkeypatch, {1: 3.0, 2: 1.8, 3: 1.2, 4: 1.0})
 
-    def step():
-        clock.step()
+    def step(images):
+        clock.step(images)
         if clock.tried.count(4) == 1:
             clock.now += 60.0
 
@@ -73,7 +91,7 @@ def test_one_slow_step_by_chance_does_not_decide(monkeypatch):
     [(AUTO.model_copy(update={"threads": 3}), "cpu", 3), (AUTO, "cuda", 4), (AUTO, "mps", 4)],
 )
 def test_a_fixed_number_and_a_gpu_need_no_measurement(settings, device, count):
-    def step():
+    def step(images):
         pytest.fail("measured")
 
     found = threads.choose_threads(settings, torch.device(device), step)

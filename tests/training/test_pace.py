@@ -10,7 +10,7 @@ from toy import CPU, Watch, same, train
 from lab_utils.setup.threads import Threads
 from lab_utils.training import pace as pace_module
 from lab_utils.training.fit import fit
-from lab_utils.training.history import read_history
+from lab_utils.training.history import ThreadChoice, read_history
 from lab_utils.training.loop import Training
 from lab_utils.training.pace import Pace
 
@@ -129,9 +129,8 @@ def test_to_measure_changes_neither_weights_nor_random_numbers(dataset, settings
     training.epoch()
     weights = {key: value.clone() for key, value in training.model.state_dict().items()}
     random = torch.get_rng_state()
-    pace = Pace(training, lambda text: None)
     monkeypatch.setattr(pace_module, "_FEW", 0)
-    pace.begin()
+    Pace(training, lambda text: None).begin()
     assert same(weights, training.model.state_dict())
     assert torch.equal(random, torch.get_rng_state())
     assert " ms with 1" in training.choices[0].reason or pace_module.most() == 1
@@ -169,6 +168,37 @@ def test_a_continued_training_begins_with_the_threads_it_had(
     assert again.choices == first.choices
     assert seen[0] == 1
     assert [row.threads for row in read_history(tmp_path / "history.csv")] == [1, 1, 1]
+
+
+def test_a_training_continued_on_a_smaller_machine_says_so(world, training, monkeypatch):
+    told = []
+    training.choices = [ThreadChoice(1, 0, 8, "it was measured", 1.0)]
+    Pace(training, told.append).begin()
+    assert [choice.threads for choice in training.choices] == [8, 2]
+    assert "threads: 2, because there are no more here" in told[0]
+    assert torch.get_num_threads() == 2 and not world.looks
+
+
+def test_a_continued_training_looks_again_once_the_other_program_has_ended(world, training):
+    training.choices = [ThreadChoice(1, 0, 1, "it was measured", 1.0)]
+    pace = Pace(training, lambda text: None)
+    pace.begin()
+    world.others = 1.0
+    walk(pace, world, 300, 0.1)
+    assert not world.looks
+    world.others = 0.0
+    walk(pace, world, 300, 0.1, start=300)
+    assert len(world.looks) == 1
+
+
+def test_a_short_training_keeps_its_number_however_uneven_it_is(world, dataset, settings):
+    torch.set_num_threads(1)
+    training = Training(settings, dataset, CPU)  # 12 steps in all
+    pace = Pace(training, lambda text: None)
+    pace.begin()
+    walk(pace, world, 4, 1.0)
+    walk(pace, world, 4, 60.0)
+    assert not world.looks and torch.get_num_threads() == 1
 
 
 def test_a_history_of_an_older_version_is_read(tmp_path, dataset, settings):
