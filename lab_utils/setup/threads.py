@@ -78,7 +78,8 @@ def _fastest(step: Callable[[int], Any]) -> Threads:
         step(images)
         return time.perf_counter() - start
 
-    while seconds_with(1) < ENOUGH and images < IMAGES:
+    # The first step with a number of images allocates memory and chooses algorithms.
+    while min(seconds_with(1), seconds_with(1)) < ENOUGH and images < IMAGES:
         images *= 2
     tried = {n: [] for n in sorted({1, everything // 2, everything - 1, everything})}
     for _ in range(ROUNDS):

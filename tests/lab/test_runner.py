@@ -19,8 +19,14 @@ import torch
 from lab.cli import main
 from lab.runner import execute
 from lab_utils import LabError
-from lab_utils.core.params import load_settings, project_root
-from lab_utils.core.run import STEPS, Run
+from lab_utils.core.params import load_settings, parse_assignments, project_root
+from lab_utils.core.run import STEPS, Run, open_run
+from lab_utils.data.batches import Batches
+from lab_utils.data.dataset import load, load_test
+from lab_utils.model.predict import accuracy, predict
+from lab_utils.setup.hardware import choose
+from lab_utils.training.fit import EVAL_BATCH, Quiet, fit
+from lab_utils.training.loop import Training
 
 FILES = [
     "settings.yaml", "manifest.json", "hardware.json", "data.json", "model.json", "history.csv",
@@ -134,11 +140,15 @@ def test_lab_list_and_lab_report_know_the_run(smoke):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX signal")
-def test_a_run_killed_in_training_goes_on_to_the_same_weights(tmp_path):
+def test_a_run_killed_in_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     """kill -9 of `lab` after the first epoch; its kernel ends by itself; the same command again."""
     words = ["run", "smoke", *SMALL[:-1], "epochs=4"]
-    whole = lab(*words, "--name", "whole", runs=tmp_path)
-    assert whole.returncode == 0, whole.stderr
+    monkeypatch.setenv("LAB_RUNS_DIR", str(tmp_path))
+    monkeypatch.delenv("LAB_SET")
+    settings = parse_assignments([*SMALL[1:-1], "epochs=4"])
+    whole = open_run("04_training", "smoke", "whole", **settings)
+    training = Training(whole.settings, load(whole), choose(whole.settings))
+    fit(training, whole.path, progress=Quiet())
 
     environment = os.environ | {"LAB_RUNS_DIR": str(tmp_path), "LAB_SET": ""}
     process = subprocess.Popen(
@@ -270,14 +280,6 @@ REAL = (project_root() / Path(os.environ.get("LAB_DATA_DIR") or "data")).resolve
     not (REAL / "cifar-10-batches-py").is_dir(), reason="LAB_DATA_DIR has no CIFAR-10"
 )
 def test_two_epochs_on_the_real_cifar10_reach_60_percent(runs):
-    from lab_utils.core.run import open_run
-    from lab_utils.data.batches import Batches
-    from lab_utils.data.dataset import load, load_test
-    from lab_utils.model.predict import accuracy, predict
-    from lab_utils.setup.hardware import choose
-    from lab_utils.training.fit import EVAL_BATCH, fit
-    from lab_utils.training.loop import Training
-
     run = open_run("04_training", "quick", data="cifar10", epochs=2)
     dataset, machine = load(run), choose(run.settings)
     training = Training(run.settings, dataset, machine)

@@ -71,6 +71,14 @@ def test_a_slow_network_is_measured_on_few_images(monkeypatch):
     threads.choose_threads(AUTO, CPU, step)
     assert set(asked) == {4}
     asked.clear()
+
+    def first_is_slow(images):  # as where a first step allocates memory
+        clock.now += 0.001 * images if images in asked else 1.0
+        asked.append(images)
+
+    threads.choose_threads(AUTO, CPU, first_is_slow)
+    assert max(asked) == 32
+    asked.clear()
     threads.choose_threads(AUTO, CPU, lambda images: asked.append(images))  # takes no time at all
     assert max(asked) == threads.IMAGES
 
