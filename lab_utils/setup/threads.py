@@ -95,7 +95,7 @@ def _fastest(step: Callable[[int], Any]) -> Threads:
     reason = ", ".join(f"{1000 * taken:,.0f} ms with {n}" for n, taken in times.items())
     others = programs.read()
     busy = busy_sentence(others)
-    return Threads(count, f"a step takes {reason}{'; ' if busy else ''}{busy}", others)
+    return Threads(count, f"{images} images take {reason}{'; ' if busy else ''}{busy}", others)
 
 
 class OtherPrograms:
