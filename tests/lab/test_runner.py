@@ -142,10 +142,10 @@ def test_lab_list_and_lab_report_know_the_run(smoke):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX signal")
 def test_a_run_killed_in_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     """kill -9 of `lab` after the first epoch; its kernel ends by itself; the same command again."""
-    words = ["run", "smoke", *SMALL[:-1], "epochs=4"]
+    words = ["run", "smoke", *SMALL[:-1], "epochs=3"]
     monkeypatch.setenv("LAB_RUNS_DIR", str(tmp_path))
     monkeypatch.delenv("LAB_SET")
-    settings = parse_assignments([*SMALL[1:-1], "epochs=4"])
+    settings = parse_assignments([*SMALL[1:-1], "epochs=3"])
     whole = open_run("04_training", "smoke", "whole", **settings)
     training = Training(whole.settings, load(whole), choose(whole.settings))
     fit(training, whole.path, progress=Quiet())
@@ -265,12 +265,12 @@ def test_papermill_runs_a_notebook_directly(tmp_path):
     environment = os.environ | {"LAB_RUNS_DIR": str(tmp_path), "LAB_SET": "train_size=2000"}
     command = [
         sys.executable, "-m", "papermill", "notebooks/04_training.ipynb", str(tmp_path / "o.ipynb"),
-        "-p", "experiment", "smoke", "-p", "epochs", "3", "--no-progress-bar",
+        "-p", "experiment", "smoke", "-p", "epochs", "2", "--no-progress-bar",
     ]  # fmt: skip
     subprocess.run(command, env=environment, cwd=project_root(), check=True, capture_output=True)
     (folder,) = tmp_path.glob("smoke-*")
     with (folder / "history.csv").open() as file:
-        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
 
 
 REAL = (project_root() / Path(os.environ.get("LAB_DATA_DIR") or "data")).resolve()
