@@ -4,6 +4,10 @@ PyTorch shares each operation out to all threads and waits for the last of them;
 hundreds of operations. A thread that the system has put aside for another program's turn holds up
 all the others each time, and the less they compute the less of the next turns is theirs. One thread
 waits for nobody: it only shares its core.
+
+Nothing else that was tried mends it: threads that wait asleep or spinning, shorter turns, memory that
+is handled otherwise. Threads bound to a core each lose less, but stay behind one thread, and two
+trainings would be bound to the same cores (``python -m benchmarks.busy``; notebook 08).
 """
 
 from collections.abc import Callable
