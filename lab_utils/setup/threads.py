@@ -5,9 +5,9 @@ hundreds of operations. A thread that the system has put aside for another progr
 all the others each time, and the less they compute the less of the next turns is theirs. One thread
 waits for nobody: it only shares its core.
 
-Nothing else that was tried mends it: threads that wait asleep or spinning, shorter turns, memory that
-is handled otherwise. Threads bound to a core each lose less, but stay behind one thread, and two
-trainings would be bound to the same cores (``python -m benchmarks.busy``; notebook 08).
+Nothing else that was tried mends it: threads that wait asleep or spinning, shorter turns, memory
+that is handled otherwise. Threads bound to a core each lose less, but stay behind one thread, and
+two trainings would be bound to the same cores (``python -m benchmarks.busy``; notebook 08).
 """
 
 from collections.abc import Callable
