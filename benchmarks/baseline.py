@@ -2,9 +2,8 @@
 
 Everything the lab's speed is compared with is in this file. ``python benchmarks/baseline.py ROOT``
 trains an epoch for each line it reads (or as many batches as the line says) and answers with its
-seconds: the course's recipe runs in a
-process of its own, whose threads and memory are as Python starts them. The lab sets both, and that
-would make the course faster than it is.
+seconds: the course's recipe runs in a process of its own, whose threads and memory are as Python
+starts them. The lab sets both, and that would make the course faster than it is.
 """
 
 from itertools import islice

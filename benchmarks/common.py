@@ -67,11 +67,8 @@ def course() -> Iterator[Callable[..., float]]:
     """
     # By its path: as a module of this package it would be prepared as the lab is.
     command = [sys.executable, str(Path(__file__).with_name("baseline.py")), str(cifar10_folder())]
-    ours = (
-        "OMP_WAIT_POLICY",
-        "GOMP_SPINCOUNT",
-        "THP_MEM_ALLOC_ENABLE",
-    )  # this process has set them
+    # This process has set them.
+    ours = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "THP_MEM_ALLOC_ENABLE")
     environment = {k: v for k, v in os.environ.items() if k not in ours}
     options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **options) as process:

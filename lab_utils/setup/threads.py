@@ -67,8 +67,9 @@ def use_threads_of(run: Run) -> None:
     if run.settings.threads != "auto":
         torch.set_num_threads(run.settings.threads)
         return
+    manifest = run.manifest
     for step in ("04_training", "01_setup"):
-        if count := run.manifest.get(step, {}).get("threads"):
+        if count := manifest.get(step, {}).get("threads"):
             torch.set_num_threads(min(count, everything))
             return
 

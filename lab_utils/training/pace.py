@@ -32,6 +32,7 @@ class Pace:
             self.on = training.settings.epochs * len(training.batches) >= _FEW
         self.others = self.next_look = 0.0  # cores that were busy at the last look; a time
         self.usual: list[float] = []  # seconds a step, of each stretch since the last look
+        self.programs = OtherPrograms()
 
     def begin(self) -> None:
         """Choose the number of threads, or go on with what a stopped training had."""
@@ -60,7 +61,7 @@ class Pace:
         if now - self.started < STRETCH:
             return
         seconds = (now - self.started) / (step - self.first)
-        others, fewer = self.meter.read(), torch.get_num_threads() < most()
+        others, fewer = self.programs.read(), torch.get_num_threads() < most()
         slow = bool(self.usual) and seconds > SLOW * median(self.usual)
         if (slow or (fewer and others < self.others - 0.5)) and now > self.next_look:
             self._look(step + 1)
@@ -69,7 +70,8 @@ class Pace:
         self._restart(time.perf_counter(), step)
 
     def _restart(self, now: float, step: int = 0) -> None:
-        self.started, self.first, self.meter = now, step, OtherPrograms()
+        self.started, self.first = now, step
+        self.programs.read()  # from here on
 
     def _look(self, step: int) -> None:
         training, start = self.training, time.perf_counter()

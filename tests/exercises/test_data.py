@@ -1,6 +1,7 @@
 """What a student may plausibly answer wrongly in notebook 02 is judged wrong, with help."""
 
 import pytest
+from refused import refused
 from sklearn.model_selection import train_test_split
 import torch
 from torch.nn.functional import pad
@@ -131,13 +132,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "help"), [(name, *case) for name, cases in WRONG.items() for case in cases]
-)
-def test_a_wrong_answer_is_judged_wrong_with_a_sentence_that_helps(name, answer, help):
-    found = getattr(check, name).judge(answer)
-    assert found.status == "wrong"
-    assert help in found.sentence
+test_a_wrong_answer_is_told_what_is_wrong = refused(check, WRONG)
 
 
 @pytest.mark.parametrize("share", [int, round, lambda n: int(-(-n // 1))])

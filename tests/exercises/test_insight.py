@@ -1,6 +1,6 @@
 """Each wrong answer to the exercise of 09 is told by a sentence that helps."""
 
-import pytest
+from refused import refused
 import torch
 from torch.nn.functional import cross_entropy
 
@@ -74,10 +74,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("answer", "words"), WRONG["fgsm"])
-def test_a_wrong_answer_is_told_what_is_wrong(answer, words):
-    status, sentence = check.fgsm.judge(answer)
-    assert (status, words in sentence) == ("wrong", True), sentence
+test_a_wrong_answer_is_told_what_is_wrong = refused(check, WRONG)
 
 
 def test_the_library_gives_a_right_answer_too():

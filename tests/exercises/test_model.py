@@ -1,6 +1,6 @@
 """What a student may plausibly answer wrongly in notebook 03 is judged wrong, with help."""
 
-import pytest
+from refused import refused
 import torch
 from torch import nn
 from torch.nn.functional import conv2d, pad
@@ -160,13 +160,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "help"), [(name, *case) for name, cases in WRONG.items() for case in cases]
-)
-def test_a_wrong_answer_is_judged_wrong_with_a_sentence_that_helps(name, answer, help):
-    found = getattr(check, name).judge(answer)
-    assert found.status == "wrong"
-    assert help in found.sentence
+test_a_wrong_answer_is_told_what_is_wrong = refused(check, WRONG)
 
 
 def test_the_network_with_a_fourth_block_has_what_the_check_expects():

@@ -5,7 +5,7 @@ import inspect
 from itertools import pairwise
 
 import nbformat
-import pytest
+from refused import refused
 import torch
 from torch.nn.functional import cross_entropy
 
@@ -116,14 +116,7 @@ WRONG = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "help"), [(name, *case) for name, cases in WRONG.items() for case in cases]
-)
-def test_a_wrong_answer_is_judged_wrong_with_a_sentence_that_helps(name, answer, help):
-    found = getattr(check, name).judge(answer)
-    assert found.status == "wrong"
-    assert help in found.sentence
-    assert torch.is_grad_enabled()
+test_a_wrong_answer_is_told_what_is_wrong = refused(check, WRONG)
 
 
 def test_the_librarys_loop_and_plain_ones_are_right_and_nothing_outside_changes():
