@@ -1,6 +1,6 @@
-"""What a notebook shows besides figures: tables and notices, plain in a terminal, HTML in Lab."""
+"""What a notebook shows besides figures: tables and notices, and controls that redraw a figure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 import html
 import os
@@ -64,3 +64,42 @@ class Notice:
 
         warning = box(self.loud, "#b3261e", "#fbe9e7", "#5f1410") if self.loud else ""
         return warning + box(self.text, "#2a6f97", "#eef5f9", "#12303f")
+
+
+def interactive(run: Any, draw: Callable[..., Any], **choices: tuple) -> None:
+    """Show ``draw(**values)``, a ``Drawing``, and in JupyterLab a control for each of its values.
+
+    A choice is (low, high, step, default), floats for a slider, or (options, default) for a list.
+    ``run``, a ``Run``, keeps the drawing of the defaults, and that is all there is where nobody
+    watches; a control that is moved redraws the figure in its place and writes nothing to the run.
+    """
+    drawing = draw(**{name: choice[-1] for name, choice in choices.items()})
+    if not is_live():
+        run.show(drawing)
+        return
+    # A program that runs the notebook needs neither these nor the seconds that they take.
+    from IPython.display import display, update_display
+    from ipywidgets import VBox
+
+    controls = {name: _control(name, *choice) for name, choice in choices.items()}
+
+    def redraw(_: Mapping[str, Any]) -> None:
+        values = {name: control.value for name, control in controls.items()}
+        update_display(draw(**values), display_id=drawing.name)
+
+    for control in controls.values():
+        control.observe(redraw, names="value")
+    display(VBox(list(controls.values())))
+    run.show(drawing)
+
+
+def _control(name: str, *choice: Any) -> Any:
+    """The ipywidget for one of the choices of ``interactive``."""
+    import ipywidgets
+
+    look = {"description": name.replace("_", " "), "style": {"description_width": "initial"}}
+    if len(choice) == 2:
+        options, default = choice
+        return ipywidgets.Dropdown(options=options, value=default, **look)
+    low, high, step, default = choice
+    return ipywidgets.FloatSlider(default, min=low, max=high, step=step, **look)
