@@ -76,6 +76,7 @@ def execute(run: Run, steps: Sequence[str], start: str | None = None) -> None:
         )
     # A kernel inherits these. Its working directory is notebooks/, so paths must be absolute.
     os.environ["LAB_RUNS_DIR"] = str(runs_dir())
+    os.environ["LAB_RUN"] = run.name  # so that no notebook in Lab follows what runs here
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars would fill the executed notebooks
     os.environ.pop("JPY_SESSION_NAME", None)  # `lab run` in a cell of JupyterLab: nobody watches
     kernels.start_fork_server()

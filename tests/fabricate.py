@@ -37,6 +37,13 @@ SVG = (
 )
 
 
+def begin(step: str, experiment: str, name: str | None = None, **settings) -> Run:
+    """A run of ``experiment`` with ``settings``, in which ``step`` has begun."""
+    run = Run.create(load_settings(experiment, **settings), name)
+    run.begin(step)
+    return run
+
+
 def simplecnn_layers(classes: int) -> list[dict]:
     layers, channels, side, field, jump = [], 3, 32, 1, 1
     for block, width in enumerate((32, 64, 128)):

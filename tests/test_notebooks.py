@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent.parent / "notebooks"
 STEP_PATHS = [FOLDER / f"{step}.ipynb" for step in (*STEPS, *OPTIONAL)]
 EXPERIMENTS = FOLDER / "07_experiments.ipynb"  # optional: compares runs, and is no step of one
 PATHS = sorted([*STEP_PATHS, EXPERIMENTS])
-PARAMETERS = ["experiment", "name", "data", "model", "epochs", "batch_size", "lr", "seed"]
+PARAMETERS = ["experiment", "name", "changes"]
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)

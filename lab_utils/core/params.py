@@ -78,6 +78,12 @@ def resolve(experiment: str, changes: Mapping[str, Any]) -> Settings:
     return _checked(experiment, values | changes)
 
 
+def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """``settings`` with ``changes``; LabError as ``resolve``."""
+    values = settings.model_dump(exclude={"experiment"})
+    return _checked(settings.experiment, values | dict(changes))
+
+
 def _checked(experiment: str, values: Mapping[str, Any]) -> Settings:
     known = Settings.model_fields.keys() - {"experiment"}
     if unknown := [key for key in values if key not in known]:

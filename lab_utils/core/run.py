@@ -12,8 +12,8 @@ import yaml
 
 from lab_utils import LabError
 from lab_utils.core.files import read_json, write_atomic, write_json, write_text
-from lab_utils.core.params import default_name, load_settings, runs_dir
-from lab_utils.core.process import peak_memory_mb, prepare, threads, versions
+from lab_utils.core.params import default_name, runs_dir
+from lab_utils.core.process import peak_memory_mb, threads, versions
 from lab_utils.core.settings import Settings
 
 # The steps of a run, and the file that holds what each of them recorded.
@@ -30,6 +30,10 @@ _DEPENDENTS = {
     "04_training": ("05_evaluation", "06_deployment", "09_insight"),
     "05_evaluation": ("06_deployment", "09_insight"),
 }
+BUILT_ON = {
+    step: [needed for needed, dependents in _DEPENDENTS.items() if step in dependents]
+    for step in RECORDS
+}
 # A comparison reads dozens of such files, and the loader in C takes a tenth of the time.
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -37,12 +41,14 @@ _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class Run:
     """One run folder, and the settings that every step of it uses.
 
-    ``step`` is worked on, empty where the run is only read; ``recorded`` is what it found so far.
+    ``step`` is worked on, empty where the run is only read; ``recorded`` is what it found so far;
+    ``opened_last`` says that a notebook found it as the one that was opened last.
     """
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self.path, self.name, self.settings = path, path.name, settings
         self.step, self.recorded, self.began = "", {}, 0.0
+        self.opened_last = False
 
     @classmethod
     def create(cls, settings: Settings, name: str | None = None) -> "Run":
@@ -53,7 +59,7 @@ class Run:
         run = cls(runs_dir() / name, settings)
         if run.file("settings.yaml").is_file():
             wanted = settings.model_dump(exclude={"title"})
-            if other := _differences(cls.load(name).settings, wanted):
+            if other := differences(cls.load(name).settings, wanted):
                 mend = "give this run another name or delete that folder"
                 raise LabError(f"{run.path} was made with other settings ({other}); {mend}.")
         else:
@@ -101,9 +107,21 @@ class Run:
         return self.manifest.get(step, {}).get("status") == "done"
 
     def require(self, step: str) -> None:
-        """LabError unless ``step`` has finished in this run."""
-        if not self.done(step):
-            raise LabError(f"Run {self.name!r} has no finished {step}: run {step} first.")
+        """LabError unless ``step`` has finished in this run; names the runs in which it has."""
+        if self.done(step):
+            return
+        begun = self.manifest.get(step, {}).get("status") == "running"
+        problem = f"Run {self.name!r} has no finished {step}"
+        problem += f", which began at {self.manifest[step]['started'][11:16]}" if begun else ""
+        beside = sorted(self.path.parent.glob("*/manifest.json"), key=lambda f: -f.stat().st_mtime)
+        others = []
+        for path in beside:
+            with suppress(LabError):
+                if (other := Run.open(path.parent)).done(step):
+                    others.append(repr(other.name))
+        mend = f"wait for it, or run {step} again" if begun else f"run {step} first"
+        instead = f", or set name to a run that has it: {', '.join(others[:3])}" if others else ""
+        raise LabError(f"{problem}: {mend}{instead}.")
 
     def forget(self, steps: Iterable[str], fresh: bool = False) -> None:
         """Mark ``steps`` as not done: their results no longer hold.
@@ -155,7 +173,7 @@ class Run:
         path = self.file("figures.json")
         figures = read_json(path) if path.is_file() else {}
         write_json(path, figures | {drawing.name: drawing.entry(self.step)})
-        display(drawing)
+        display(drawing, display_id=drawing.name)  # `interactive` redraws it there
 
     def record(self, **values: Any) -> None:
         """Note results of this step by name; ``finish`` writes them to the step's JSON file.
@@ -196,7 +214,7 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float | None) or getattr(value, "ndim", 1) == 0
 
 
-def _differences(settings: Settings, wanted: Mapping[str, Any]) -> str:
+def differences(settings: Settings, wanted: Mapping[str, Any]) -> str:
     """Where ``settings`` are not as ``wanted``, such as ``epochs=3, not 4``; empty for nowhere."""
     found = settings.model_dump()
     return "; ".join(f"{k}={found.get(k)}, not {v}" for k, v in wanted.items() if found.get(k) != v)
@@ -211,24 +229,3 @@ def tested_runs(folder: Path) -> list[Run]:
                 if (run := Run.open(file.parent)).done("05_evaluation"):
                     runs.append(run)
     return runs
-
-
-def open_run(step: str, experiment: str, name: str | None = None, **overrides: Any) -> Run:
-    """What a notebook does first: resolve the settings, open the run folder, begin ``step``.
-
-    An existing run of that ``name`` keeps its settings; what is given here must agree with them.
-    Raises LabError where the settings are wrong or a step that ``step`` builds on has not finished.
-    """
-    prepare()
-    if name and (runs_dir() / name / "settings.yaml").is_file():
-        run = Run.load(name)
-        given = {"experiment": experiment} | {k: v for k, v in overrides.items() if v is not None}
-        if other := _differences(run.settings, given):
-            raise LabError(f"Run {name!r} has {other}; give this run another name.")
-    else:
-        run = Run.create(load_settings(experiment, **overrides), name or None)
-    for needed, dependents in _DEPENDENTS.items():
-        if step in dependents:
-            run.require(needed)
-    run.begin(step)
-    return run

@@ -200,6 +200,8 @@ def _conflicts(s: Settings) -> list[tuple[object, str]]:
     """Settings that are right each on its own and do not go together, with the mend."""
     lowest = s.plateau_patience + 2  # the epoch that lowers the rate, and one to see what it does
     return [
+        (s.data == "folder" and not s.data_folder,
+         "data=folder needs data_folder=PATH, which holds train/ and test/."),
         (s.pretrained and s.model != "resnet18",
          "pretrained=true needs model=resnet18; no other model has ImageNet weights."),
         (s.fold and not s.folds, f"fold={s.fold} needs folds, the number of parts; set that too."),

@@ -165,8 +165,9 @@ def _divided(indices: np.ndarray, targets: np.ndarray, seed: int, **size: float)
 
 def banner(run: Run, dataset: Dataset) -> Notice:
     """Which run and which data this is; loud where the data is not what was hoped for."""
+    last = ", the one opened last" if run.opened_last else ""
     text = (
-        f"Run {run.name!r}: {dataset.title}, {len(dataset.train):,} training and "
+        f"Run {run.name!r}{last}: {dataset.title}, {len(dataset.train):,} training and "
         f"{len(dataset.val):,} validation images, {len(dataset.classes)} classes; "
         f"model {run.settings.model}, seed {run.settings.seed}."
     )

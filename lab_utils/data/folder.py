@@ -20,9 +20,7 @@ _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", 
 
 def root(settings: Settings) -> Path:
     """The folder that ``data_folder`` names; a relative one is seen from the project's folder."""
-    if not settings.data_folder:
-        raise LabError("data=folder needs data_folder=PATH, which holds train/ and test/.")
-    return project_root() / Path(settings.data_folder).expanduser()
+    return project_root() / Path(settings.data_folder or "").expanduser()
 
 
 def image_files(folder: Path) -> list[Path]:

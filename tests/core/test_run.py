@@ -15,7 +15,7 @@ from lab_utils import LabError
 from lab_utils.core.drawing import Drawing, new_figure
 from lab_utils.core.files import write_atomic, write_json
 from lab_utils.core.params import load_settings
-from lab_utils.core.run import Run, open_run
+from lab_utils.core.run import Run
 
 
 @pytest.fixture
@@ -84,13 +84,6 @@ def test_a_run_of_other_settings_is_refused_and_the_difference_named(run):
         Run.create(load_settings("smoke", epochs=epochs + 1), run.name)
 
 
-def test_a_named_run_keeps_its_settings_when_a_notebook_opens_it(runs):
-    Run.create(load_settings("smoke", epochs=3), "mine")
-    assert open_run("01_setup", "smoke", "mine").settings.epochs == 3
-    with pytest.raises(LabError, match="epochs=3, not 4"):
-        open_run("01_setup", "smoke", "mine", epochs=4)
-
-
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a\\b"])
 def test_a_run_name_cannot_leave_the_runs_folder(runs, name):
     if name == "":
@@ -98,11 +91,6 @@ def test_a_run_name_cannot_leave_the_runs_folder(runs, name):
     else:
         with pytest.raises(LabError, match="cannot name a run"):
             Run.create(load_settings("smoke"), name)
-
-
-def test_a_missing_predecessor_is_named(runs):
-    with pytest.raises(LabError, match="run 04_training first"):
-        open_run("05_evaluation", "smoke")
 
 
 def test_a_step_is_done_only_after_finish(run):
@@ -217,7 +205,7 @@ def test_the_plain_results_of_the_evaluation_are_metrics(run):
 
 def test_a_figure_is_saved_and_shown_with_its_texts(run, monkeypatch):
     shown = []
-    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setattr("IPython.display.display", lambda drawing, **_: shown.append(drawing))
     figure, ax = new_figure(2, 1)
     ax.plot([1, 2])
     drawing = Drawing("loss_curves", figure, 'It falls by 3 < 4 & "more".', 'A "curve" <falls>.')
@@ -237,21 +225,3 @@ def test_a_figure_is_saved_and_shown_with_its_texts(run, monkeypatch):
     assert found["img"]["alt"] == drawing.alt
     assert {"figure", "figcaption"} <= set(found)
     assert found["img"]["src"].startswith("data:image/png;base64,")
-
-
-def test_opening_a_run_prepares_the_process_before_torch_is_loaded(runs):
-    code = (
-        "import os, sys; from lab_utils.core.run import open_run\n"
-        "assert 'OMP_WAIT_POLICY' not in os.environ\n"  # an import does nothing
-        "open_run('01_setup', 'smoke')\n"
-        "assert 'torch' not in sys.modules\n"
-        "print(os.environ['OMP_WAIT_POLICY'])\n"
-    )
-    for given, expected in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
-        environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
-        if given:
-            code = code.replace("assert 'OMP_WAIT_POLICY' not in os.environ\n", "")
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-        )
-        assert done.stdout.strip() == expected, done.stderr

@@ -1,16 +1,16 @@
 """How images are divided into training, validation and test, and what is said of them."""
 
+from fabricate import begin
 import numpy as np
 import pytest
 import torch
 
 from lab_utils import LabError
-from lab_utils.core.run import open_run
 from lab_utils.data.dataset import channel_statistics, load, load_test
 
 
 def load_run(**overrides):
-    run = open_run("02_data", "quick", **overrides)
+    run = begin("02_data", "quick", **overrides)
     return run, load(run)
 
 

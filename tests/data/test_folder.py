@@ -5,19 +5,19 @@ from pathlib import Path
 import pickle
 import shutil
 
+from fabricate import begin
 import numpy as np
 from PIL import Image
 import pytest
 
 from lab_utils import LabError
-from lab_utils.core.run import open_run
 from lab_utils.core.settings import Settings
 from lab_utils.data import folder
 from lab_utils.data.dataset import load, load_test
 
 
 def load_run(**overrides):
-    run = open_run("02_data", "quick", **overrides)
+    run = begin("02_data", "quick", **overrides)
     return run, load(run)
 
 

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import threading
 
+from fabricate import begin
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,6 @@ from torchvision.datasets import CIFAR10
 
 from lab_utils import LabError
 from lab_utils.core.params import project_root
-from lab_utils.core.run import open_run
 from lab_utils.core.settings import Settings
 from lab_utils.data import cifar10, sources
 from lab_utils.data.dataset import load, load_test
@@ -83,7 +83,7 @@ def server(tiny_cifar, tmp_path, monkeypatch):
 
 
 def load_run(**overrides):
-    run = open_run("02_data", "quick", **overrides)
+    run = begin("02_data", "quick", **overrides)
     return run, load(run)
 
 
@@ -231,7 +231,7 @@ def test_to_look_for_cifar10_needs_neither_torch_nor_its_files(runs, tiny_cifar)
         path.unlink()
     code = (
         "import sys\n"
-        "from lab_utils.core.run import open_run\n"
+        "from lab_utils.core.opening import open_run\n"
         "from lab_utils.data.sources import cifar10_found_now\n"
         "run = open_run('02_data', 'quick', name='a')\n"
         "run.use_data('shapes', 'f00d')\n"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+from fabricate import begin
 from filelock import FileLock
 from nbformat.reader import NotJSONError
 import numpy as np
@@ -20,7 +21,7 @@ from lab.cli import main
 from lab.runner import execute
 from lab_utils import LabError
 from lab_utils.core.params import load_settings, parse_assignments, project_root
-from lab_utils.core.run import STEPS, Run, open_run
+from lab_utils.core.run import STEPS, Run
 from lab_utils.data.batches import Batches
 from lab_utils.data.dataset import load, load_test
 from lab_utils.model.predict import accuracy, predict
@@ -146,7 +147,7 @@ def test_a_run_killed_in_training_goes_on_to_the_same_weights(tmp_path, monkeypa
     monkeypatch.setenv("LAB_RUNS_DIR", str(tmp_path))
     monkeypatch.delenv("LAB_SET")
     settings = parse_assignments([*SMALL[1:-1], "epochs=3"])
-    whole = open_run("04_training", "smoke", "whole", **settings)
+    whole = begin("04_training", "smoke", "whole", **settings)
     training = Training(whole.settings, load(whole), choose(whole.settings))
     fit(training, whole.path, progress=Quiet())
 
@@ -280,7 +281,7 @@ REAL = (project_root() / Path(os.environ.get("LAB_DATA_DIR") or "data")).resolve
     not (REAL / "cifar-10-batches-py").is_dir(), reason="LAB_DATA_DIR has no CIFAR-10"
 )
 def test_two_epochs_on_the_real_cifar10_reach_60_percent(runs):
-    run = open_run("04_training", "quick", data="cifar10", epochs=2)
+    run = begin("04_training", "quick", data="cifar10", epochs=2)
     dataset, machine = load(run), choose(run.settings)
     training = Training(run.settings, dataset, machine)
     fit(training, run.path)

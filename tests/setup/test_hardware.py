@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
+from fabricate import begin
 import pytest
 import torch
 from torch import nn
 
 from lab_utils import LabError
 from lab_utils.core.files import read_json, write_json
-from lab_utils.core.run import open_run
 from lab_utils.core.settings import Settings
 from lab_utils.setup.check import (
     GRADIENT_TOLERANCE,
@@ -57,7 +57,7 @@ def test_a_device_is_trusted_only_where_its_gradient_is_right(spoil, trusted):
 
 
 def test_a_rejected_device_is_avoided_by_the_later_steps(runs, monkeypatch):
-    run = open_run("01_setup", "smoke", data="shapes")
+    run = begin("01_setup", "smoke", data="shapes")
     wrong = Machine(torch.device("mps"), "an Apple GPU is present", torch.float32, "")
     monkeypatch.setattr(
         "lab_utils.setup.hardware.choose", lambda s: wrong if s.device == "auto" else choose(s)
