@@ -1,9 +1,11 @@
-"""The figures of notebook 03: what the layers make of an image, and a batch learned by heart."""
+"""The figures of notebook 03: filters, what they make of an image, and a batch learned by heart."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
+import torch
+from torch import Tensor
 
 from lab_utils.core.drawing import BLUE, Drawing, guessing_line, new_figure, styled
 from lab_utils.core.image_grid import ImageGrid
@@ -58,3 +60,61 @@ def overfit(losses: Sequence[float], guessing: float, images: int) -> Drawing:
         f"Line plot: cross-entropy on a logarithmic axis over {len(losses)} steps on one batch. It "
         f"falls from {losses[0]:.2f}, near a dotted line that marks guessing, to {losses[-1]:.3f}.",
     )
+
+
+@styled
+def filters(weight_before: Tensor, weight_after: Tensor | None = None) -> Drawing:
+    """Up to 32 filters of a convolution, (O, C, k, k), and below each what training made of it.
+
+    Three channels are drawn as red, green and blue, any other number as their mean, in grey. Every
+    filter has a scale of its own, on which zero is mid-grey.
+    """
+    banks = {"before": weight_before.detach().float().cpu()}
+    if weight_after is not None:
+        banks["after"] = weight_after.detach().float().cpu()
+    total, channels, *size = weight_before.shape
+    shown, columns = min(total, 32), 16
+    grid = ImageGrid(len(banks) * -(-shown // columns), min(shown, columns), 0.4)
+    for row, (state, bank) in enumerate(banks.items()):
+        for index in range(shown):
+            place = (len(banks) * (index // columns) + row, index % columns)
+            grid.show(place, _tile(bank[index]), cmap="gray", vmin=0, vmax=1)
+            if index % columns == 0 and len(banks) > 1:
+                y = -(place[0] + 0.5) * grid.down
+                grid.ax.text(-0.1, y, state, ha="right", va="center", fontsize=8)
+    several = len(banks) > 1
+    which = f"{shown}" if shown == total else f"first {shown} of {total}"
+    colours = "their colours are the weights on red, green and blue"
+    if channels != 3:
+        colours = f"drawn is the mean over their {channels} channels, in grey: these are no colours"
+    return Drawing(
+        "learned_filters" if several else "filters",
+        grid.figure,
+        f"The {which} filters of the first convolution, {size[0]} x {size[1]} pixels, before "
+        f"{'and after ' if several else ''}training; {colours}. Each has its own scale, on which "
+        f"zero is mid-grey.{_smoothness(banks)}",
+        f"Rows of small {'coloured' if channels == 3 else 'grey'} squares, each a filter of "
+        f"{size[0]} x {size[1]} pixels{', below it the same one after training' * several}.",
+    )
+
+
+def _tile(weights: Tensor) -> np.ndarray:
+    """A filter (C, k, k) as an image (k, k, 3), or (k, k) unless C is 3, of values in 0..1."""
+    picture = weights.permute(1, 2, 0) if len(weights) == 3 else weights.mean(0)
+    return (0.5 + 0.5 * picture / picture.abs().max().clamp(min=1e-12)).numpy()
+
+
+def _smoothness(banks: Mapping[str, Tensor]) -> str:
+    """How alike neighbouring weights are, and each filter (C, k, k) of two banks and itself."""
+    text, (*_, height, width) = "", next(iter(banks.values())).shape
+    if min(height, width) > 1:
+        found = []
+        for name, bank in banks.items():
+            here = torch.cat([bank[..., :-1].flatten(), bank[..., :-1, :].flatten()])
+            beside = torch.cat([bank[..., 1:].flatten(), bank[..., 1:, :].flatten()])
+            found.append(f"{torch.corrcoef(torch.stack([here, beside]))[0, 1]:.2f} {name}")
+        text += f" The correlation of neighbouring weights is {', '.join(found)}."
+    if len(banks) > 1:
+        cosine = torch.cosine_similarity(*(bank.flatten(1) for bank in banks.values())).mean()
+        text += f" The cosine between a filter and what became of it is {cosine:.2f} on average."
+    return text

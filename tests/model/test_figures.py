@@ -1,8 +1,11 @@
 """The figures of notebook 03 say what they show, and what was found is drawn from the record."""
 
-import numpy as np
+import warnings
 
-from lab_utils.model.figures import feature_maps, overfit
+import numpy as np
+import torch
+
+from lab_utils.model.figures import feature_maps, filters, overfit
 from lab_utils.model.summary import Costs, what_we_found
 
 
@@ -23,6 +26,56 @@ def test_a_batch_learned_by_heart_is_told_from_the_first_loss_to_the_last():
     assert drawing.file == "figures/overfit.svg"
     assert "64 images, trained on 3 times: from 2.31 to 0.012" in drawing.caption
     assert "from 2.31" in drawing.alt and "0.012" in drawing.alt
+
+
+def tiles(drawing):
+    """The drawn filters by their place, (row, column)."""
+    grid = drawing.figure.axes[0]
+    places = [(-round(np.mean(tile.get_extent()[2:]) / 1.06 + 0.5), tile) for tile in grid.images]
+    return {
+        (row, int(np.mean(tile.get_extent()[:2]) / 1.06)): np.asarray(tile.get_array())
+        for row, tile in places
+    }
+
+
+def test_a_filter_is_drawn_in_the_colours_of_its_weights_with_zero_in_the_middle():
+    bank = torch.zeros(2, 3, 2, 2)
+    bank[0, 0, 0, 1] = 4.0  # red, top right
+    bank[1, 2] = torch.tensor([[-0.1, 0.05], [0.0, 0.1]])  # blue; its own scale
+    drawn = tiles(filters(bank))
+    assert drawn[0, 0][0, 1].tolist() == [1.0, 0.5, 0.5]
+    assert drawn[0, 0][1, 0].tolist() == [0.5, 0.5, 0.5]
+    np.testing.assert_allclose(drawn[0, 1][..., 2], [[0.0, 0.75], [0.5, 1.0]])
+
+
+def test_below_each_filter_is_what_training_made_of_it():
+    before = torch.randn(40, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    after = torch.ones(40, 3, 3, 3)
+    after[:, :, 0] = -1  # smooth: neighbours are mostly alike
+    drawing = filters(before, after)
+    drawn = tiles(drawing)
+    assert sorted({row for row, _ in drawn}) == [0, 1, 2, 3] and len(drawn) == 64
+    for index in (0, 15, 16, 31):
+        above = (2 * (index // 16), index % 16)
+        expected = before[index].permute(1, 2, 0) / before[index].abs().max()
+        np.testing.assert_allclose(drawn[above], 0.5 + expected / 2, atol=1e-6)
+        assert set(np.unique(drawn[above[0] + 1, above[1]])) == {0.0, 1.0}
+    assert "first 32 of 40 filters" in drawing.caption and "3 x 3 pixels" in drawing.caption
+    assert drawing.name == "learned_filters" != filters(before).name
+    cosine = torch.cosine_similarity(before.flatten(1), after.flatten(1)).mean()
+    assert f"what became of it is {cosine:.2f} on average" in drawing.caption
+    # Of 12 pairs of neighbours 2 are (-1, -1), 7 are (1, 1) and 3 are (-1, 1).
+    covariance, variances = 6 / 12 - 2 / 12 * 8 / 12, (1 - (2 / 12) ** 2) * (1 - (8 / 12) ** 2)
+    assert f", {covariance / variances**0.5:.2f} after." in drawing.caption
+
+
+def test_filters_of_other_channels_are_grey_and_said_to_be():
+    with warnings.catch_warnings(action="error"):
+        drawing = filters(torch.randn(5, 8, 1, 1))
+    assert {tile.shape for tile in tiles(drawing).values()} == {(1, 1)}
+    assert "mean over their 8 channels, in grey: these are no colours" in drawing.caption
+    assert "nan" not in drawing.caption and "correlation" not in drawing.caption
+    assert "grey squares" in drawing.alt
 
 
 def test_what_we_found_is_drawn_from_the_record():
