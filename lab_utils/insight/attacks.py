@@ -29,6 +29,18 @@ def on_pixels(network: nn.Module, normalization: Normalization) -> Model:
     return lambda pixels: network(normalize(255 * pixels, normalization))
 
 
+def margin(logits: Tensor, targets: Tensor) -> Tensor:
+    """How far the other classes are ahead of the true one, (B,): an image's cross-entropy is
+    log(1 + exp(this)).
+
+    So the gradients of both have the same signs, but that of the margin does not vanish where the
+    network is so sure that the cross-entropy rounds to zero, which would look like robustness.
+    """
+    true = targets[:, None]
+    others = logits.scatter(1, true, -torch.inf).logsumexp(1)
+    return others - logits.gather(1, true).squeeze(1)
+
+
 def attack(model: Model, pixels: Tensor, targets: Tensor, epsilon: float, steps: int = 1) -> Tensor:
     """``pixels`` (B, 3, H, W), each changed by at most ``epsilon`` so that the loss rises.
 
@@ -36,7 +48,7 @@ def attack(model: Model, pixels: Tensor, targets: Tensor, epsilon: float, steps:
     of 2.5 epsilon / ``steps`` from a random start, always the same one, are projected gradient
     descent (arXiv:1706.06083). Both are Captum's.
     """
-    method = PGD(model, _loss, lower_bound=0.0, upper_bound=1.0)
+    method = PGD(model, margin, lower_bound=0.0, upper_bound=1.0)
     method.fgsm.zero_thresh = 0.0  # however small a gradient is, its sign counts
     several = steps > 1
     size = 2.5 * epsilon / steps if several else epsilon
@@ -70,17 +82,6 @@ def attack_curve(
                 right[chosen] = _right(model, attacked, targets[chosen])
             rows.append(Accuracy.of(right, name, epsilon))
     return rows
-
-
-def _loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """A loss per image, (B,), that rises with its cross-entropy: that is log(1 + exp(this)).
-
-    So both gradients have the same signs, but this one does not vanish where the network is so sure
-    that the cross-entropy rounds to zero, which would look like robustness.
-    """
-    true = targets[:, None]
-    others = logits.scatter(1, true, -torch.inf).logsumexp(1)
-    return others - logits.gather(1, true).squeeze(1)
 
 
 @torch.no_grad()

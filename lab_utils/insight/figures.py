@@ -1,57 +1,23 @@
-"""The figures of notebook 09: where the model looks, and what breaks it."""
+"""The curves of notebook 09: what damage, attacks and training do."""
 
 from collections.abc import Sequence
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogFormatter, PercentFormatter
+import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from lab_utils.core import drawing
 from lab_utils.core.drawing import BLUE, Drawing, new_figure, styled
-from lab_utils.core.image_grid import ImageGrid
-from lab_utils.evaluation.figures import short
 from lab_utils.insight.attacks import EPSILONS, STRONG
 from lab_utils.insight.corruptions import Accuracy
-from lab_utils.insight.gradcam import Look
 
 _PANELS = {  # corruption: title, unit
     "noise": ("Gaussian noise", "deviation\n(grey levels)"),
     "blur": ("Gaussian blur", "deviation\n(pixels)"),
     "jpeg": ("JPEG", "quality\n(of 100)"),
 }
-
-
-@styled
-def grad_cam(images: Tensor, looks: Sequence[Look], names: Sequence[Sequence[str]]) -> Drawing:
-    """Two images a row: each, its heat for two classes, and the maps that add most to the first.
-
-    ``images`` (N, 3, H, W) uint8; ``looks`` two for these images; ``names`` the classes of each
-    image: the true one and those of both looks.
-    """
-    first, images = looks[0], images.permute(0, 2, 3, 1).numpy()
-    wide, side = 3 + first.maps.shape[1], min(2, len(images))
-    grid = ImageGrid(-(-len(images) // side), wide * side, size=0.7, lines=2)
-    for i, (image, gray) in enumerate(zip(images, images.mean(3), strict=True)):
-        places = iter([(i // side, i % side * wide + column) for column in range(wide)])
-        grid.show(next(places), image, short(names[0][i], 10))
-        for look, name in zip(looks, names[1:], strict=True):
-            place = next(places)
-            title = f"heat:\n{short(name[i], 10)}"
-            grid.show(place, gray, title, cmap="gray", vmin=0, vmax=255)
-            grid.show(place, look.heat[i].numpy(), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
-        for channel in first.maps[i].numpy():  # each with a scale of its own
-            grid.show(next(places), channel, f"map adds\n{channel.sum():+.2f}", cmap="gray")
-    cells = "x".join(map(str, first.maps.shape[-2:]))
-    return Drawing(
-        "grad_cam",
-        grid.figure,
-        f"Grad-CAM on maps of {cells} cells: the image with its true class, the heat of the "
-        "predicted class and of a rival, and the three maps that add most to the logit of the "
-        "predicted class, with what each adds.",
-        f"Rows for {len(images)} images, two in each: the image, the same in gray under two heat "
-        "maps, and three feature maps in gray, bright where they speak for the class.",
-    )
 
 
 @styled
@@ -106,6 +72,34 @@ def attacks(rows: Sequence[Accuracy], guessing: float) -> Drawing:
         f"(FGSM) and {strong.PGD:.1%} (PGD).",
         "Line plot of accuracy over the largest change of a pixel: a falling curve for FGSM, one "
         "for PGD, and a dotted line at guessing.",
+    )
+
+
+@styled
+def gradients(slopes: Sequence[Sequence[float]], moves: Sequence[Sequence[float]]) -> Drawing:
+    """Norms by step: of each layer's gradient, and of its step as a share of its weights.
+
+    A row for each step, a number for each layer, the first layer first.
+    """
+    figure, axes = new_figure(6.4, 2.7, 1, 2)
+    titles = ("length of the gradient", "length of the step / length of the weights")
+    for ax, rows, title in zip(axes, (slopes, moves), titles, strict=True):
+        ax.set_prop_cycle(color=colormaps["viridis"](np.linspace(0, 0.9, len(rows[0]))))
+        lines = ax.plot(range(1, len(rows) + 1), rows, linewidth=1.2)
+        ax.set(yscale="log", xlabel="step", title=title)
+        ax.set_ylim(bottom=max(ax.get_ylim()[0], 1e-4 * np.max(rows)))  # a schedule ends at zero
+        ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
+        drawing.whole_numbers(ax.xaxis)
+    axes[1].axhline(1e-3, color=drawing.GRAY, linestyle=":", linewidth=1.2)
+    ends = {"first layer": lines[0], "last layer": lines[-1]}
+    figure.legend(ends.values(), ends.keys(), loc="outside upper right", ncols=2)
+    return Drawing(
+        "gradients",
+        figure,
+        f"The first {len(slopes)} steps of a training, a curve for each of {len(slopes[0])} "
+        "layers, the first dark, the last light: the length (norm) of the gradient of its weights, "
+        "and how far a step moves them, as a share of their length. Dotted: a thousandth.",
+        "Two panels of curves on logarithmic axes over the steps of a training, one curve a layer.",
     )
 
 

@@ -48,6 +48,11 @@ class Look:
     heat: Tensor  # (B, H, W), from 0 to 1 within each image; 0 where nothing speaks for the class
     maps: Tensor  # (B, M, h, w): the maps that add most to the logit, times their weights
 
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Height and width of the maps: the heat has no finer detail."""
+        return tuple(self.maps.shape[-2:])
+
 
 def grad_cam(model: nn.Module, inputs: Tensor, classes: Tensor, count: int = 3) -> Look:
     """Grad-CAM (arXiv:1610.02391) of the logits of ``classes`` (B,) on the last feature maps.
@@ -67,13 +72,15 @@ def grad_cam(model: nn.Module, inputs: Tensor, classes: Tensor, count: int = 3) 
     return Look(heat, weighted[torch.arange(len(weighted))[:, None], channels])
 
 
-def share_in_the_middle(maps: Tensor) -> float:
-    """Mean share of the heat (B, H, W) in the central half of height and width.
+def share_in_the_middle(look: Look) -> float | None:
+    """Mean share of the heat in the central half of height and width.
 
     That is a quarter of the area: heat spread evenly gives 0.25. Images without heat do not count;
-    NaN where there is no other. It means little where the feature maps have fewer than 4 x 4 cells.
+    None where there is no other, and where maps of fewer than 4 x 4 cells cannot tell.
     """
-    height, width = maps.shape[1:]
-    middle = maps[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
-    total = maps.sum((1, 2))
+    height, width = look.heat.shape[1:]
+    middle = look.heat[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
+    total = look.heat.sum((1, 2))
+    if min(look.cells) < 4 or not total.any():
+        return None
     return (middle.sum((1, 2)) / total)[total > 0].mean().item()

@@ -70,19 +70,27 @@ def test_grad_cam_lights_up_where_the_evidence_is():
     assert look.maps[0, 0].bool().equal(images[0, 0].bool())
 
 
+def looked(*heat, cells=8):
+    return gradcam.Look(torch.stack(heat), torch.zeros(len(heat), 1, cells, cells))
+
+
 def test_an_image_without_evidence_stays_dark():
     look = gradcam.grad_cam(BrightSpots(), torch.zeros(1, 3, 8, 8), torch.tensor([0]))
     assert look.heat.eq(0).all()
-    assert np.isnan(gradcam.share_in_the_middle(look.heat))
+    assert gradcam.share_in_the_middle(look) is None
 
 
 def test_the_share_in_the_middle_is_of_a_quarter_of_the_area():
     even, centre = torch.ones(8, 8), torch.zeros(8, 8)
     centre[3:5, 3:5] = 1
-    assert gradcam.share_in_the_middle(even[None]) == 0.25
-    assert gradcam.share_in_the_middle(centre[None]) == 1
+    assert gradcam.share_in_the_middle(looked(even)) == 0.25
+    assert gradcam.share_in_the_middle(looked(centre)) == 1
     dark = torch.zeros(8, 8)
-    assert gradcam.share_in_the_middle(torch.stack([even, centre, dark])) == 0.625
+    assert gradcam.share_in_the_middle(looked(even, centre, dark)) == 0.625
+
+
+def test_coarse_maps_cannot_tell_the_middle_from_the_border():
+    assert gradcam.share_in_the_middle(looked(torch.ones(8, 8), cells=2)) is None
 
 
 @pytest.mark.parametrize(
@@ -226,20 +234,6 @@ def test_the_rows_are_written_with_the_names_that_the_report_reads(network, spli
     write_json(tmp_path / "a.json", [damaged[0], attacked[0]])
     names = {"damage", "strength", "images", "correct", "accuracy", "low", "high"}
     assert [set(row) for row in json.loads((tmp_path / "a.json").read_text())] == [names, names]
-
-
-def test_the_heat_of_each_image_stands_beside_what_its_maps_add():
-    images = torch.zeros(3, 3, 8, 8, dtype=torch.uint8)
-    images[:, 0, :2, :2] = 255
-    look = gradcam.grad_cam(BrightSpots(), images / 255, torch.tensor([0, 0, 1]), count=1)
-    names = [["a", "b", "a class with a very long name"]] * 3
-    drawing = figures.grad_cam(images, [look, look], names)
-    titles = [text.get_text() for text in drawing.figure.axes[0].texts]
-    assert titles.count("map adds\n+0.06") == 2  # 4 red cells, each with a weight of 1/64
-    assert "a class w…" in titles
-    assert drawing.name == "grad_cam"
-    assert drawing.file == "figures/grad_cam.png"
-    assert "maps of 8x8 cells" in drawing.caption
 
 
 def test_the_captions_tell_what_the_curves_show():
