@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+import subprocess
 import sys
 import time
 
@@ -10,7 +11,7 @@ from lab.runner import execute, parse_step, pending, result
 from lab.sweep import parse_grid, plan, sweep
 from lab_utils import LabError
 from lab_utils.core import process
-from lab_utils.core.params import load_params, parse_assignments, resolve
+from lab_utils.core.params import load_params, parse_assignments, project_root, resolve
 from lab_utils.core.run import METRICS, STEPS, Run, runs_dir
 from lab_utils.core.show import Table
 
@@ -77,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write the PDF report of a run again")
     report.add_argument("name", help="a run; `lab list` shows them")
     report.set_defaults(command=_report)
+
+    serve = commands.add_parser("serve", help="offer the model of a run as a page and to programs")
+    serve.add_argument("name", help="a run; `lab list` shows them")
+    serve.add_argument("--port", type=int, default=8000, help="of 127.0.0.1; 0: any free one")
+    serve.set_defaults(command=_serve)
+    commands.add_parser("open", help="open notebook 01 in JupyterLab").set_defaults(command=_open)
     commands.add_parser("list", help="show runs and experiments").set_defaults(command=_list)
     return parser
 
@@ -93,6 +100,7 @@ def _run(options: argparse.Namespace) -> None:
     else:
         print("Every step is done; `--from 01` runs them again.")
     from lab.report import build  # takes a second, in which the fork server imports too
+    from lab.student import reminders
     from lab_utils.data.sources import cifar10_found_now
 
     if "02_data" not in steps and (hint := cifar10_found_now(run)):
@@ -100,6 +108,8 @@ def _run(options: argparse.Namespace) -> None:
     if steps:
         execute(run, steps, start)
     report, seconds = _relative(build(run)), time.perf_counter() - started
+    for sentence in reminders(run):
+        print(sentence)
     print(f"{result(run)}, wall time {seconds:.0f} s, report {report}")
 
 
@@ -127,8 +137,26 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from lab.report import build
+    from lab.student import reminders
 
-    print(f"report {_relative(build(Run.load(options.name)))}")
+    run = Run.load(options.name)
+    report = _relative(build(run))
+    for sentence in reminders(run):
+        print(sentence)
+    print(f"report {report}")
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from lab.serve.server import serve
+
+    serve(Run.load(options.name), options.port)
+
+
+def _open(options: argparse.Namespace) -> int:
+    """JupyterLab at the project's folder, where links to runs and solutions work."""
+    page = "/lab/tree/notebooks/01_setup.ipynb"
+    arguments = [f"--ServerApp.root_dir={project_root()}", f"--LabApp.default_url={page}"]
+    return subprocess.call([sys.executable, "-m", "jupyterlab", *arguments])
 
 
 def _list(options: argparse.Namespace) -> None:

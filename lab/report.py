@@ -13,10 +13,11 @@ from typing import Any
 
 import typst
 
+from lab import student
 from lab.comparison import section
 from lab_utils import LabError
 from lab_utils.core.files import write_atomic
-from lab_utils.core.params import load_params, project_root
+from lab_utils.core.params import project_root
 from lab_utils.core.run import METRICS, RECORDS, STEPS, Run
 from lab_utils.core.settings import MODELS
 
@@ -47,9 +48,9 @@ def build(run: Run) -> Path:
     )
     files = [(step, f) for step in done for f in (RECORDS[step], *_MORE_FILES.get(step, ()))]
     settings = run.settings
-    about = {key: str(value) for key, value in load_params().report.items() if value}
     inputs = {
-        "about": {"title": "Lab report"} | about,
+        "about": student.about(run),
+        "discussion": student.discussion(run),
         "run": run.name,
         "settings": settings.model_dump(mode="json"),
         "explained": {name: settings.explain(name) for name in type(settings).model_fields},

@@ -7,7 +7,7 @@ from fabricate import FIGURES, PACKAGES, change, make_run, words
 from pypdf import PdfReader
 import pytest
 
-from lab import report
+from lab import report, student
 from lab_utils import LabError
 from lab_utils.core.files import write_json
 from lab_utils.core.params import load_params, project_root
@@ -339,7 +339,7 @@ def test_other_data_than_cifar10_is_loud_on_the_first_page(tmp_path):
 def test_a_title_without_cifar10_is_kept(tmp_path, monkeypatch):
     params = load_params()
     params.report |= {"title": "Shapes and colours"}
-    monkeypatch.setattr(report, "load_params", lambda: params)
+    monkeypatch.setattr(student, "load_params", lambda: params)
     assert "Shapes and colours" in words(
         report.build(make_run(tmp_path / "own", data="shapes")), 1, 1
     )
@@ -349,7 +349,7 @@ def test_names_stay_text_whatever_characters_they_hold(tmp_path, monkeypatch):
     hostile = "#panic()[*_$<>@\\\"'` 李"
     params = load_params()
     params.report |= {"student": hostile, "title": "A #b_c* $x"}
-    monkeypatch.setattr(report, "load_params", lambda: params)
+    monkeypatch.setattr(student, "load_params", lambda: params)
     classes = ["a_b*c", "#let x", "$y$", "<z>", "@w", "[", "_very_" + "long_class_name" * 8]
     found = words(report.build(make_run(tmp_path / "odd =1", classes=classes)), 1, 8)
     assert "#panic()[*_$<>@\\\"'`" in found

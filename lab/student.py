@@ -1,0 +1,93 @@
+"""What a student adds to the report of a run: the names on its first page, and own words.
+
+The words are Markdown, taken apart into plain data which Typst shows as text. Nothing in them is
+evaluated: what looks like Typst or like a picture stays the text that it is.
+"""
+
+from typing import Any
+
+import mistune
+import yaml
+
+from lab_utils import LabError
+from lab_utils.core.handin import ABOUT, DISCUSSION
+from lab_utils.core.params import load_params
+from lab_utils.core.run import Run
+
+PLACEHOLDER = "Student name"  # what params.yaml comes with
+_LEFT_OUT = {"blank_line", "thematic_break", "block_html", "inline_html"}  # comments among them
+
+
+def about(run: Run) -> dict[str, str]:
+    """What the first page says: as the run has it, else params.yaml. LabError if damaged."""
+    own: Any = {}
+    path = run.file(ABOUT)
+    if path.is_file() and not path.is_symlink():
+        try:
+            own = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, yaml.YAMLError):
+            own = None
+        if not isinstance(own, dict):
+            raise LabError(f"{path} is damaged; delete it and run the last cell of 06 again.")
+    values = {"title": "Lab report"} | load_params().report | own
+    return {str(key): str(value) for key, value in values.items() if value}
+
+
+def reminders(run: Run) -> list[str]:
+    """Sentences about what is still missing for a report to be handed in."""
+    if about(run).get("student") != PLACEHOLDER:
+        return []
+    return [
+        f"The first page still says {PLACEHOLDER!r}; give your name in the last cell of notebook "
+        "06, or in params.yaml."
+    ]
+
+
+def discussion(run: Run) -> list[dict[str, Any]]:
+    """The parts of the run's discussion.md, without empty sections; none where there is no file.
+
+    Raises LabError where the file is not text in UTF-8.
+    """
+    path = run.file(DISCUSSION)
+    if path.is_symlink() or not path.is_file():
+        return []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise LabError(f"{path} is not text in UTF-8; save it as such.") from None
+    tree = {"type": "all", "children": mistune.create_markdown(renderer="ast")(text)}
+    return _levels(_with_text(_plain(tree)["children"]))
+
+
+def _plain(node: dict[str, Any]) -> dict[str, Any]:
+    """Of mistune's node what the report shows: its type, text or children, and how it is listed."""
+    attributes = node.get("attrs", {})
+    kept = {"type": node["type"], "raw": node.get("raw", "")}
+    kept |= {key: attributes[key] for key in ("level", "ordered", "url") if key in attributes}
+    children = [_plain(child) for child in node.get("children", [])]
+    return kept | {"children": [c for c in children if c["type"] not in _LEFT_OUT]}
+
+
+def _with_text(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the headings that have no text before the next one of their level or above."""
+    kept: list[dict[str, Any]] = []
+    for node in reversed(nodes):
+        heading = node["type"] == "heading"
+        below = kept[-1] if kept else None
+        empty = below is None or (
+            below["type"] == "heading" and below["level"] <= node.get("level", 0)
+        )
+        if not (heading and empty):
+            kept.append(node)
+    return kept[::-1]
+
+
+def _levels(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Headings below the report's own, none skipping a level, as PDF/UA asks; the title goes."""
+    if nodes and nodes[0].get("level") == 1:
+        nodes = nodes[1:]
+    last = 1
+    for node in nodes:
+        if node["type"] == "heading":
+            last = node["level"] = min(max(node["level"], 2), last + 1)
+    return nodes
