@@ -18,6 +18,7 @@ from jupyter_core.utils import run_sync
 
 from lab import kernels
 from lab_utils import LabError
+from lab_utils.core.files import one_training
 from lab_utils.core.params import project_root
 from lab_utils.core.run import METRICS, OPTIONAL, RECORDS, STEPS, Run, runs_dir
 
@@ -82,6 +83,8 @@ def execute(run: Run, steps: Sequence[str], start: str | None = None) -> None:
     kernels.start_fork_server()
     try:
         with FileLock(run.file(".lock"), timeout=0):  # freed when the process ends, however
+            with one_training(run.path):  # not while a notebook in JupyterLab trains it
+                pass
             for left_over in run.path.rglob(".*.tmp.*"):  # of a process that was killed
                 left_over.unlink()
             run.forget(steps)
@@ -139,7 +142,7 @@ def _execute_one(run: Run, step: str, kernel: AsyncKernelManager) -> None:
     except PapermillExecutionError as error:
         if error.ename == "LabError":
             raise LabError(error.evalue) from None
-        if error.ename == "KeyboardInterrupt":
+        if error.ename in ("KeyboardInterrupt", "Stopped"):  # of `fit`, the second
             raise KeyboardInterrupt from None
         raise LabError(
             f"{step} stopped in cell {error.cell_index}, {error.ename}: {error.evalue}; {where}."

@@ -1,13 +1,14 @@
 """Whole files or none: a process killed at any moment leaves the old file or the new one."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 import json
 import os
 from pathlib import Path
 import time
 from typing import Any
 
+from filelock import FileLock, Timeout
 from pydantic_core import to_json
 
 from lab_utils import LabError
@@ -67,3 +68,25 @@ def read_json(path: Path) -> Any:
         raise LabError(f"{path} is missing; run the notebook that writes it.") from None
     except (OSError, ValueError) as error:
         raise LabError(f"{path} cannot be read ({error}); delete it and run again.") from None
+
+
+@contextmanager
+def one_training(folder: Path) -> Iterator[None]:
+    """Be the one that trains in the run folder ``folder``; LabError while another process does.
+
+    The system gives the lock back when the process ends, however that is.
+    """
+    path = folder / "checkpoints" / ".lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LabError(
+            f"Run {folder.name!r} is being trained by another notebook or command; wait until it "
+            "has finished, or give this run another name."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

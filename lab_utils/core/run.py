@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from lab_utils import LabError
-from lab_utils.core.files import read_json, write_atomic, write_json, write_text
+from lab_utils.core.files import one_training, read_json, write_atomic, write_json, write_text
 from lab_utils.core.params import default_name, runs_dir
 from lab_utils.core.process import peak_memory_mb, threads, versions
 from lab_utils.core.settings import Settings
@@ -138,19 +138,28 @@ class Run:
     def begin(self, step: str) -> None:
         """Record that ``step`` starts now; what later steps made of its old results is void.
 
-        A step that was done starts afresh; one that was killed finds what it had saved.
+        One that was killed finds what it had saved. A training that was done stays done, with all
+        that came of it, and notebook 04 shows it again; ``train_anew`` starts another.
         """
-        before = self.manifest.get(step, {})
-        self.forget((step, *_DEPENDENTS.get(step, ())))
         self.step, self.recorded, self.began = step, {}, time.time()
-        entry = {
-            "status": "running",
-            "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "seed": self.settings.seed,
-        }
-        if before.get("status") != "done" and "data" in before:
-            entry["data"] = before["data"]  # what it had saved is of these
-        write_json(self.file("manifest.json"), self.manifest | {step: entry | versions()})
+        done, trained = self.done(step), self.file("checkpoints/last.pt").is_file()
+        if not (step == "04_training" and done and trained):
+            self._start(keep_data=not done)  # what a step that was killed had saved is of its data
+
+    def train_anew(self) -> None:
+        """Start this step's training from nothing; LabError while another process trains it."""
+        with one_training(self.path):
+            self.file("checkpoints/last.pt").unlink(missing_ok=True)
+            self._start(keep_data=True)
+
+    def _start(self, keep_data: bool) -> None:
+        before = self.manifest.get(self.step, {})
+        self.forget((self.step, *_DEPENDENTS.get(self.step, ())))
+        started = datetime.now().astimezone().isoformat(timespec="seconds")
+        entry = {"status": "running", "started": started, "seed": self.settings.seed}
+        if keep_data and "data" in before:
+            entry["data"] = before["data"]
+        write_json(self.file("manifest.json"), self.manifest | {self.step: entry | versions()})
 
     def use_data(self, name: str, fingerprint: str) -> None:
         """Record the data that this step uses; LabError if an earlier step used other data."""

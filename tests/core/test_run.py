@@ -13,7 +13,7 @@ import pytest
 
 from lab_utils import LabError
 from lab_utils.core.drawing import Drawing, new_figure
-from lab_utils.core.files import write_atomic, write_json
+from lab_utils.core.files import one_training, write_atomic, write_json
 from lab_utils.core.params import load_settings
 from lab_utils.core.run import Run
 
@@ -109,10 +109,57 @@ def test_training_again_voids_what_was_computed_from_the_old_weights(run):
     for step in ("01_setup", "04_training", "05_evaluation", "06_deployment"):
         run.begin(step)
         run.finish()
-    run.begin("04_training")
+    run.begin("04_training")  # nothing is left of the training, so that it must be made again
     assert run.done("01_setup")
     assert not run.done("05_evaluation")
     assert not run.done("06_deployment")
+
+
+def trained(run):
+    """``run`` with a training that is done, on known data, and the evaluation of it."""
+    run.begin("04_training")
+    run.use_data("shapes", "aaaa")
+    run.file("checkpoints").mkdir()
+    run.file("checkpoints/last.pt").write_bytes(b"finished")
+    for step in ("04_training", "05_evaluation"):
+        if step != run.step:
+            run.begin(step)
+        run.finish()
+    return run
+
+
+def test_a_training_that_is_done_is_opened_again_without_voiding_anything(run):
+    before = trained(run).manifest
+    run.begin("04_training")
+    run.use_data("shapes", "aaaa")
+    run.record(epochs=7)
+    assert run.manifest == before
+    assert run.finish().startswith("04_training is done")
+    assert run.manifest == before
+    assert run.read_json("training.json") == {}  # nothing was trained, nothing is written
+    assert run.file("checkpoints/last.pt").is_file()
+
+
+def test_a_training_begun_anew_voids_the_old_one_and_what_came_of_it(run):
+    trained(run).begin("04_training")
+    run.record(epochs=7)
+    run.train_anew()
+    assert not run.file("checkpoints/last.pt").exists()
+    assert not run.done("05_evaluation")
+    assert run.manifest["04_training"]["status"] == "running"
+    assert run.manifest["04_training"]["data"]["fingerprint"] == "aaaa"
+    run.finish()
+    assert run.read_json("training.json") == {"epochs": 7}
+
+
+def test_nothing_is_begun_anew_while_another_process_trains(run):
+    before = trained(run).manifest
+    run.begin("04_training")
+    with one_training(run.path), pytest.raises(LabError, match=r"is being trained by another"):
+        run.train_anew()
+    assert run.manifest == before
+    assert run.file("checkpoints/last.pt").is_file()
+    run.train_anew()  # it has ended
 
 
 def test_steps_of_one_run_must_use_the_same_data(run):

@@ -20,6 +20,7 @@ import torch
 from lab.cli import main
 from lab.runner import execute
 from lab_utils import LabError
+from lab_utils.core.files import one_training
 from lab_utils.core.params import load_settings, parse_assignments, project_root
 from lab_utils.core.run import STEPS, Run
 from lab_utils.data.batches import Batches
@@ -232,6 +233,19 @@ def test_a_second_process_cannot_work_on_the_same_run(runs):
     run = Run.create(load_settings("smoke"))
     with FileLock(run.file(".lock")), pytest.raises(LabError, match="Another process"):
         execute(run, STEPS)
+
+
+def test_a_run_that_a_notebook_trains_is_refused_before_anything_is_void(runs):
+    run = Run.create(load_settings("smoke"))
+    run.begin("04_training")
+    before = run.manifest
+    half = run.file("checkpoints/.last.1.tmp.pt")
+    half.parent.mkdir()
+    half.write_bytes(b"half")
+    with one_training(run.path), pytest.raises(LabError, match=r"'smoke' is being trained"):
+        execute(run, STEPS, start="01_setup")
+    assert run.manifest == before
+    assert half.is_file()
 
 
 def test_from_a_later_step_keeps_a_training_that_was_stopped(runs, monkeypatch):

@@ -108,7 +108,7 @@ def test_a_finished_training_is_not_trained_again(tmp_path, dataset, settings):
     assert without_times(fresh) == without_times(history)
 
 
-def test_a_step_that_was_killed_keeps_its_checkpoint_and_one_that_was_done_starts_afresh(
+def test_a_checkpoint_is_kept_after_a_kill_and_when_done_until_a_training_is_begun_anew(
     tmp_path, monkeypatch, settings
 ):
     monkeypatch.setenv("LAB_RUNS_DIR", str(tmp_path))
@@ -123,6 +123,8 @@ def test_a_step_that_was_killed_keeps_its_checkpoint_and_one_that_was_done_start
     run.begin("03_model")
     assert last.is_file()
     run.begin("04_training")
+    assert last.is_file()
+    run.train_anew()
     assert not last.exists()
 
 
