@@ -1,0 +1,69 @@
+"""Pruning takes channels out that no longer count; distillation has the loss of its paper."""
+
+import copy
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, softmax
+from torch.nn.utils.prune import ln_structured
+
+from benchmarks import compress
+from lab_utils.core.settings import Settings
+from lab_utils.model.networks.simplecnn import SimpleCNN
+from lab_utils.setup import hardware
+
+LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]])
+TAUGHT = torch.tensor([[1.0, 1.0, -2.0], [0.0, 1.0, 2.0]])
+TARGETS = torch.tensor([0, 2])
+
+
+@pytest.fixture
+def trained() -> SimpleCNN:
+    """A network whose norms have scales, shifts and statistics of their own."""
+    torch.manual_seed(0)
+    model = SimpleCNN()
+    for norm in model.features[1::4]:
+        for values in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+            torch.nn.init.uniform_(values, 0.1, 1.0)
+    return model.eval()
+
+
+@pytest.mark.parametrize("share", compress.SHARES)
+def test_a_channel_taken_out_is_one_that_answers_nothing(trained, share):
+    silent = copy.deepcopy(trained)
+    for conv, norm in zip(silent.features[::4], silent.features[1::4], strict=True):
+        out = ln_structured(conv, "weight", share, n=1, dim=0).weight_mask[:, 0, 0, 0] == 0
+        with torch.no_grad():  # or the norm's shift would pass for an answer
+            norm.weight[out], norm.bias[out] = 0.0, 0.0
+    images = torch.randn(4, 3, 32, 32)
+    small = compress.prune_channels(trained, share)
+    assert [conv.out_channels for conv in small.features[::4]] == [
+        round((1 - share) * channels) for channels in (32, 64, 128)
+    ]
+    torch.testing.assert_close(small(images), silent(images))
+    assert trained.features[0].out_channels == 32
+
+
+def teaching(temperature: float) -> compress.Teaching:
+    machine = hardware.choose(Settings(experiment="smoke", device="cpu", precision="float32"))
+    batches = [(torch.zeros(2, 3), TARGETS)]
+    return compress.Teaching(batches, lambda inputs: TAUGHT, machine, temperature)
+
+
+def test_the_loss_of_distillation_is_that_of_the_paper():
+    taught = teaching(4.0)
+    ((_, targets),) = taught
+    soft, answer = softmax(TAUGHT / 4, 1), softmax(LOGITS / 4, 1)
+    apart = (soft * (soft.log() - answer.log())).sum(1).mean()
+    expected = 0.9 * 16 * apart + 0.1 * cross_entropy(LOGITS, TARGETS)
+    assert taught.loss(LOGITS, targets).item() == pytest.approx(expected.item())
+
+
+def test_a_student_that_answers_as_its_teacher_has_no_more_to_learn_from_it():
+    taught = teaching(2.0)
+    assert len(list(taught)) == len(taught) == 1
+    logits = TAUGHT.clone().requires_grad_()
+    taught.loss(logits, TARGETS).backward()
+    labels = TAUGHT.clone().requires_grad_()
+    (0.1 * cross_entropy(labels, TARGETS)).backward()
+    torch.testing.assert_close(logits.grad, labels.grad)
