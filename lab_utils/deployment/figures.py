@@ -8,8 +8,8 @@ import numpy as np
 from lab_utils.core import drawing
 from lab_utils.core.drawing import Drawing, new_figure, styled
 from lab_utils.core.image_grid import image_grid
-from lab_utils.deployment.engine import Prediction
-from lab_utils.deployment.export import Format
+from lab_utils.deployment._old_engine import Prediction
+from lab_utils.deployment._old_export import Format
 
 
 @styled

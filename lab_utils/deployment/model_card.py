@@ -7,7 +7,7 @@ from jinja2 import Environment, StrictUndefined
 
 from lab_utils.core.run import METRICS, Run
 from lab_utils.data.dataset import Dataset
-from lab_utils.deployment.export import Format
+from lab_utils.deployment._old_export import Format
 from lab_utils.training.checkpoints import Best
 
 

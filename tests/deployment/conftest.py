@@ -1,6 +1,7 @@
 """What the tests of deployment share: a small checkpoint and what is made of it."""
 
 import contextlib
+from dataclasses import replace
 import io
 import warnings
 
@@ -11,7 +12,8 @@ import torch
 
 from lab_utils.data.dataset import channel_statistics
 from lab_utils.deployment import export
-from lab_utils.deployment.engine import InferenceEngine, load_pixel_model
+from lab_utils.deployment.engine import Engine
+from lab_utils.deployment.pixel_model import load_pixel_model
 from lab_utils.model import networks
 from lab_utils.training.checkpoints import Best, save_best
 
@@ -33,25 +35,27 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(checkpoint):
-    """The model, its four exports, and what was said while they were made."""
-    model, best = load_pixel_model(checkpoint)
+    """The calibrated model, its files by format, and what was said while they were made."""
+    model, about = load_pixel_model(checkpoint)
+    about = replace(about, temperature=0.5, threshold=0.3, run="ants", commit="abc", card="# Ants")
+    model.temperature.fill_(about.temperature)
     said = io.StringIO()
     with (
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(said),
         warnings.catch_warnings(record=True) as warned,
     ):
-        exports = export.export_all(model, best, checkpoint.parent.parent / "exports")
+        files = export.export_all(model, about, checkpoint.parent.parent / "exports")
     loud = [w for w in warned if not issubclass(w.category, DeprecationWarning)]
-    return model, exports, said.getvalue() + "".join(str(w.message) for w in loud)
+    return model, about, files, said.getvalue() + "".join(str(w.message) for w in loud)
 
 
 @pytest.fixture(scope="module")
 def engine(checkpoint):
-    return InferenceEngine(checkpoint)
+    return Engine(checkpoint)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def picture():
     """A smooth colour picture (80, 60, 3) uint8, which survives resizing."""
     small = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)

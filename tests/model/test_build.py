@@ -7,8 +7,8 @@ import torchvision
 from lab_utils import LabError
 from lab_utils.core.settings import Settings
 from lab_utils.data.dataset import Dataset, Split
-from lab_utils.deployment import export
-from lab_utils.deployment.engine import load_pixel_model
+from lab_utils.deployment import _old_export as export
+from lab_utils.deployment._old_engine import load_pixel_model
 from lab_utils.model.build import model_options, new_model
 from lab_utils.model.networks.resnet18 import imagenet_file
 from lab_utils.training.checkpoints import Best, load_best, save_best

@@ -1,0 +1,154 @@
+"""The files that a trained model is handed on as, each opened again by what it needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+import json
+import os
+from pathlib import Path
+import warnings
+import zipfile
+
+import torch
+from torch import Tensor
+
+from lab_utils import LabError
+from lab_utils.core.run import METRICS, Run
+from lab_utils.data.dataset import Normalization
+from lab_utils.deployment.pixel_model import About, PixelModel, fingerprint, load_pixel_model
+
+Runner = Callable[[Tensor], Tensor]  # pixels (B, 3, S, S) float32 in 0..1 to logits (B, K)
+CHECKPOINT, WEIGHTS, SCRIPT, PROGRAM = "checkpoint", "safetensors", "TorchScript", "torch.export"
+ONNX, INT8 = "ONNX", "int8 ONNX"
+FILES = {  # in a run's exports/
+    WEIGHTS: "model.safetensors", SCRIPT: "torchscript.pt", PROGRAM: "model.pt2",
+    ONNX: "model.onnx", INT8: "model_int8.onnx",
+}  # fmt: skip
+NEEDS = {
+    WEIGHTS: "PyTorch and the model's code",
+    SCRIPT: "PyTorch; deprecated",
+    PROGRAM: "PyTorch",
+    ONNX: "ONNX Runtime or another engine; no PyTorch",
+    INT8: "ONNX Runtime; no PyTorch",
+}
+ABOUT = "about.json"  # the name inside TorchScript and torch.export files
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model out of a file: how to run it on the CPU, and what is known of it."""
+
+    kind: str  # CHECKPOINT or a key of FILES
+    path: Path
+    about: About
+    run: Runner
+
+
+def open_model(path: Path) -> Opened:
+    """The model of a run folder, of its ``best.pt`` or of any of FILES.
+
+    Of a run folder it is the ONNX file, where there is one of these weights and ONNX Runtime is
+    installed, else ``best.pt``. TorchScript and ``torch.export`` files may hold code: open none
+    that you would not run. Raises LabError where the file is missing, damaged or something else.
+    """
+    if path.is_dir():
+        return _open_run(path)
+    if not path.is_file():
+        raise LabError(f"There is no file {path}; give a run folder or one of its exports.")
+    try:
+        openers = {".onnx": _open_onnx, ".safetensors": _open_weights, ".pt2": _open_program}
+        return openers.get(path.suffix, _open_pt)(path)
+    except LabError:
+        raise
+    except Exception as error:  # each format has its own kinds for a damaged file
+        kind = type(error).__name__
+        mend = "run 06_deployment again, or give another export of the lab"
+        raise LabError(f"{path} cannot be opened as a model ({kind}); {mend}.") from error
+
+
+def _open_run(folder: Path) -> Opened:
+    checkpoint, export = folder / "checkpoints/best.pt", folder / "exports" / FILES[ONNX]
+    if export.is_file() and (opened := _or_none(export)):
+        # A training after the export leaves a file of other weights behind.
+        if not checkpoint.is_file() or opened.about.checkpoint == fingerprint(checkpoint):
+            return opened
+    if not checkpoint.is_file():
+        raise LabError(f"{folder} holds no trained model; give a run folder, or run 04_training.")
+    return open_model(checkpoint)
+
+
+def _or_none(export: Path) -> Opened | None:
+    try:
+        return open_model(export)
+    except LabError:  # damaged, or no ONNX Runtime here
+        return None
+
+
+def _open_pt(path: Path) -> Opened:
+    """``best.pt`` or TorchScript: both are zip files, and only the second holds code."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any("/code/" in name for name in archive.namelist()):
+                return _open_script(path)
+    model, about = load_pixel_model(path)
+    folder = path.parent.parent
+    if about.run:
+        about = _as_measured(about, Run.open(folder))
+    model.temperature.fill_(about.temperature)
+    return Opened(CHECKPOINT, path, about, model)
+
+
+def _as_measured(about: About, run: Run) -> About:
+    """With the temperature and the threshold that 06 chose; with the temperature of 05 before."""
+    if run.done("06_deployment"):
+        found = run.read_json("deployment.json")
+        return replace(about, temperature=found["temperature"], threshold=found["threshold"])
+    if run.done("05_evaluation") and run.settings.tta == "none":  # else it is of several views
+        return replace(about, temperature=run.read_json(METRICS)["temperature"])
+    return about
+
+
+def _open_weights(path: Path) -> Opened:
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    with safe_open(path, "pt") as file:
+        about = About.of_texts(file.metadata())
+    model = PixelModel(about.network(), Normalization(about.mean, about.std))
+    model.load_state_dict(load_file(path))
+    return Opened(WEIGHTS, path, about, model.eval())
+
+
+def _open_script(path: Path) -> Opened:
+    extra = {ABOUT: ""}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # that TorchScript is deprecated
+        run = torch.jit.load(path, map_location="cpu", _extra_files=extra)
+    return Opened(SCRIPT, path, About.of_texts(json.loads(extra[ABOUT])), run)
+
+
+def _open_program(path: Path) -> Opened:
+    extra = {ABOUT: ""}
+    run = torch.export.load(path, extra_files=extra).module()
+    return Opened(PROGRAM, path, About.of_texts(json.loads(extra[ABOUT])), run)
+
+
+def _open_onnx(path: Path) -> Opened:
+    """On as many threads as PyTorch uses."""
+    # Without it the engine reports its use to its maker; it is read when the engine is imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError:
+        raise LabError("onnxruntime is not installed; `pip install onnxruntime`.") from None
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors only
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    texts = session.get_modelmeta().custom_metadata_map
+    kind = INT8 if "quantized" in texts else ONNX
+
+    def run(pixels: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"pixels": pixels.numpy()})[0])
+
+    return Opened(kind, path, About.of_texts(texts), run)
