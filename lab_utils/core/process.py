@@ -2,6 +2,7 @@
 
 import ctypes
 from importlib.metadata import version
+import json
 import os
 import platform
 import subprocess
@@ -72,10 +73,30 @@ def versions() -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    """The project's commit, ``+changes`` where tracked files differ; None outside a checkout."""
-    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+changes"]
-    options = {"cwd": project_root(), "stderr": subprocess.DEVNULL, "text": True, "timeout": 10}
+    """The project's commit, ``+changes`` where tracked code differs; None outside a checkout.
+
+    JupyterLab writes outputs into a notebook as soon as it runs; only its cells are code.
+    """
     try:
-        return subprocess.check_output(command, **options).strip()
+        commit = _git("rev-parse", "--short=12", "HEAD").strip()
+        changed = _git("diff", "--name-only", "--relative", "HEAD").splitlines()
+        return commit + ("+changes" if any(map(_code_differs, changed)) else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _code_differs(name: str) -> bool:
+    path = project_root() / name
+    if path.suffix != ".ipynb" or not path.is_file():
+        return True
+    texts = _git("show", f"HEAD:./{name}"), path.read_text(encoding="utf-8")
+    try:
+        before, now = ([cell["source"] for cell in json.loads(text)["cells"]] for text in texts)
+    except (KeyError, TypeError, ValueError):
+        return True
+    return before != now
+
+
+def _git(*words: str) -> str:
+    options = {"cwd": project_root(), "stderr": subprocess.DEVNULL, "text": True, "timeout": 10}
+    return subprocess.check_output(["git", *words], **options)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 import html
 import os
+import re
 from typing import Any
 
 from tabulate import tabulate
@@ -45,7 +46,7 @@ class Table:
         return self._tabulate()
 
     def _repr_html_(self) -> str:
-        return self._tabulate(tablefmt="html")
+        return re.sub("<th(?=[ >])", '<th scope="col"', self._tabulate(tablefmt="html"))
 
 
 class Notice:

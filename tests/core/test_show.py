@@ -10,7 +10,7 @@ import pytest
 from lab_utils.core.drawing import Drawing, new_figure
 from lab_utils.core.params import load_settings
 from lab_utils.core.run import Run
-from lab_utils.core.show import interactive
+from lab_utils.core.show import Table, interactive
 
 CHOICES = {"noise": (0.0, 1.0, 0.1, 0.3), "kind_of_line": (["dotted", "solid"], "solid")}
 
@@ -90,3 +90,9 @@ def test_a_program_that_runs_a_notebook_loads_no_widgets(monkeypatch):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert json.loads(done.stdout or "null") == [[0.5], False, False], done.stderr
+
+
+def test_a_tables_heads_are_marked_as_heads_of_columns():
+    page = Table([{"a": 1, "b": "x"}])._repr_html_()
+    assert page.count('<th scope="col"') == 2
+    assert "<thead>" in page
