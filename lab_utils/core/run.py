@@ -15,6 +15,7 @@ from lab_utils.core.files import one_training, read_json, write_atomic, write_js
 from lab_utils.core.params import default_name, runs_dir
 from lab_utils.core.process import peak_memory_mb, threads, versions
 from lab_utils.core.settings import Settings
+from lab_utils.core.show import Notice
 
 # The steps of a run, and the file that holds what each of them recorded.
 RECORDS = {
@@ -191,8 +192,8 @@ class Run:
         """
         self.recorded |= values
 
-    def finish(self, earlier_seconds: float = 0.0) -> str:
-        """Write what was recorded, and that the step is done; return a line about it.
+    def finish(self, earlier_seconds: float = 0.0) -> Notice:
+        """Write what was recorded, and that the step is done; return a notice of it.
 
         ``earlier_seconds`` is what sessions took that were stopped before. Raises LabError where
         the step was begun anew by something else.
@@ -216,7 +217,7 @@ class Run:
                 entry["threads_reason"] = record["threads_reason"]
             write_json(self.file("manifest.json"), manifest)
         cost = f"{entry['seconds']:.1f} s, peak memory {entry['peak_memory_mb']:,} MB"
-        return f"{step} is done: {cost}, results in run {self.name!r}."
+        return Notice(f"{step} is done: {cost}, results in run {self.name!r}.")
 
 
 def _is_plain(value: Any) -> bool:

@@ -134,7 +134,7 @@ def test_a_training_that_is_done_is_opened_again_without_voiding_anything(run):
     run.use_data("shapes", "aaaa")
     run.record(epochs=7)
     assert run.manifest == before
-    assert run.finish().startswith("04_training is done")
+    assert run.finish().text.startswith("04_training is done")
     assert run.manifest == before
     assert run.read_json("training.json") == {}  # nothing was trained, nothing is written
     assert run.file("checkpoints/last.pt").is_file()
@@ -211,7 +211,7 @@ def test_a_stopped_step_goes_on_with_its_own_data_only(run):
 def test_finishing_twice_is_harmless_and_counts_earlier_sessions(run):
     run.begin("04_training")
     first = run.finish(earlier_seconds=100)
-    assert run.finish() == first
+    assert run.finish().text == first.text
     assert run.manifest["04_training"]["seconds"] >= 100
     Run.load(run.name).forget(["04_training"])
     with pytest.raises(LabError, match="begun anew"):
