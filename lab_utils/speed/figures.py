@@ -6,8 +6,6 @@ from typing import Any
 import pandas as pd
 
 from lab_utils.core.drawing import BLUE, GRAY, ORANGE, Drawing, new_figure, styled
-from lab_utils.core.files import read_json
-from lab_utils.core.params import project_root
 from lab_utils.speed.profiling import StepProfile
 
 
@@ -37,15 +35,9 @@ def step_time(course: StepProfile, lab: StepProfile) -> Drawing:
     )
 
 
-def committed(name: str) -> dict[str, Any] | None:
-    """What the benchmark wrote to ``report/results/<name>.json``, if that is kept with the lab."""
-    file = project_root() / "report" / "results" / f"{name}.json"
-    return read_json(file) if file.is_file() else None
-
-
 @styled
 def changes(measured: Mapping[str, Any]) -> Drawing:
-    """Seconds of a whole training after each change, from what ``committed`` gives."""
+    """Seconds of a whole training after each change, as ``findings.committed`` reads it."""
     rows, where = measured["rows"], measured["machine"]
     figure, ax = new_figure(6.4, 0.7 + 0.3 * len(rows))
     seconds = [row["ours"] for row in rows]

@@ -1,39 +1,30 @@
 """Where the time of a training step goes, by kind of operator: the course's way and the lab's."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 import copy
 from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
 import os
-import re
+from statistics import median
 import time
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import profile, record_function
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 from torchvision import transforms
 
+from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 from lab_utils.data.dataset import Dataset, Split
 from lab_utils.model.summary import layer_table
-from lab_utils.setup.hardware import Machine, matmul_gflops, synchronize
+from lab_utils.setup.hardware import Machine, machine_for, on_cpu, synchronize
+from lab_utils.speed.operators import BATCH, operator_shares
 from lab_utils.training.loop import Batch, Training
 
-BATCH, OPTIMIZER, COPIES, OTHER = "making the batch", "optimiser", "copies, conversions", "other"
-# The first pattern that is found in the name of an operator, or of the one that called it.
-OPERATORS = {
-    "convolution, backward": "conv.*backward",
-    "convolution, forward": "conv",
-    "batch norm": "batch_?norm",
-    "pooling": "pool",
-    "linear layers": "linear|addmm|::mm",
-    "loss": "softmax|loss|crossentropy",
-    # dropout, residual sums and the running loss among them
-    "activations, sums": "relu|elu|threshold|clamp|dropout|bernoulli|add|mul|div|argmax|::eq|::sum",
-}
+_SIDE = 2048  # of the square matrices whose product is the yardstick
+_TURNS = 5  # of steps and products
 
 
 @dataclass(frozen=True)
@@ -44,11 +35,28 @@ class StepProfile:
     images: int
     shares: dict[str, float]  # largest first; they sum to 1
     gflops: float  # of its convolutions and matrix products, per second
-    peak_gflops: float  # of a large matrix product in the same precision, measured beside it
+    peak_gflops: float  # of a large matrix product in the same precision, measured in turns with it
 
     def milliseconds(self, kind: str) -> float:
         """What operators of that kind take of the step."""
         return 1000 * self.seconds * self.shares.get(kind, 0.0)
+
+    @property
+    def share_of_peak(self) -> float | None:
+        """``gflops`` as a share of the peak; None where that is above 1: not measurable now.
+
+        Then another program took more time from the matrix products than from the steps.
+        """
+        share = self.gflops / self.peak_gflops
+        return share if share <= 1 else None
+
+
+def machine_of_profile(run: Run) -> Machine:
+    """The run's, but the CPU for an Apple GPU, of which PyTorch's profiler has no times."""
+    machine = machine_for(run)
+    if machine.device.type == "mps":
+        return on_cpu(run.settings, "PyTorch's profiler has no times of Apple GPUs")
+    return machine
 
 
 def course_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepProfile:
@@ -58,7 +66,7 @@ def course_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepP
     """
     plain = replace(machine, dtype=torch.float32)
     kept = settings.model_dump(include={"model", "widths", "whitening_stride", "batch_size"})
-    training = _small_training(Settings(experiment="course", **kept), dataset, plain)
+    training = small_training(Settings(experiment="course", **kept), dataset, plain)
     training.model.to(memory_format=torch.contiguous_format)
     training.use_optimizer(torch.optim.Adam(training.model.parameters(), lr=1e-3))
     steps = [
@@ -79,11 +87,11 @@ def course_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepP
 
 def lab_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepProfile:
     """A step as ``fit`` takes it: all that the settings ask for, as the machine is best at it."""
-    return profile_step(_small_training(settings, dataset, machine))
+    return profile_step(small_training(settings, dataset, machine))
 
 
-def _small_training(settings: Settings, dataset: Dataset, machine: Machine) -> Training:
-    """A training on 16 batches, as to prepare all images takes longer than the profile.
+def small_training(settings: Settings, dataset: Dataset, machine: Machine) -> Training:
+    """A fresh training on 16 batches: to prepare all images would take longer than the profile.
 
     It may take more steps than the settings' own, at which a schedule could end.
     """
@@ -94,25 +102,35 @@ def _small_training(settings: Settings, dataset: Dataset, machine: Machine) -> T
 
 
 def profile_step(training: Training) -> StepProfile:
-    """Warm up, time some steps, take half as many under the profiler: about a second in all."""
+    """Warm up, time some steps, take half as many under the profiler: a second or two in all.
+
+    Steps and matrix products take turns, so that a busy moment slows both.
+    """
     settings, machine = training.settings, training.machine
     endless = whole_batches(training.batches, settings.batch_size, machine.device)
+    square = torch.randn(_SIDE, _SIDE, device=machine.device).to(machine.dtype)
 
-    def seconds_of(steps: int) -> float:
+    def seconds_of(action: Callable[[], Any]) -> float:
         start = time.perf_counter()
-        training.batches = islice(endless, steps * settings.accumulate)
-        training.epoch()
+        action()
         synchronize(machine.device)
         return time.perf_counter() - start
 
-    seconds_of(1)
-    steps = max(1, min(10, int(0.2 / seconds_of(1))))
-    seconds = seconds_of(steps) / steps
-    peak = matmul_gflops(machine, machine.dtype)
-    # Its own log would go to the notebook's error output; read when the first profile begins.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
-    with profile(acc_events=True) as profiler:
-        profiled = seconds_of(max(1, steps // 2))  # an event of each of its calls takes time too
+    def take(steps: int) -> None:
+        training.batches = islice(endless, steps * settings.accumulate)
+        training.epoch()
+
+    take(1)
+    steps = max(1, min(4, int(0.1 / seconds_of(lambda: take(1)))))
+    square @ square
+    turns = [
+        (seconds_of(lambda: take(steps)) / steps, seconds_of(lambda: square @ square))
+        for _ in range(_TURNS)
+    ]
+    seconds, product = (median(column) for column in zip(*turns, strict=True))
+    with quiet_profile() as profiler:
+        # An event of each of its calls takes time too.
+        profiled = seconds_of(lambda: take(max(1, steps * _TURNS // 2)))
     images = settings.batch_size * settings.accumulate
     flops = training_flops(training.model, training.dataset.train.images.shape[-1])
     return StepProfile(
@@ -120,8 +138,14 @@ def profile_step(training: Training) -> StepProfile:
         images=images,
         shares=operator_shares(profiler.events(), profiled, machine.device.type == "cuda"),
         gflops=flops * images / seconds / 1e9,
-        peak_gflops=peak,
+        peak_gflops=2 * _SIDE**3 / product / 1e9,
     )
+
+
+def quiet_profile() -> profile:
+    """PyTorch's profiler, as a context; nothing goes to the notebook's error output."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # read when the first profile begins
+    return profile(acc_events=True)
 
 
 def training_flops(model: nn.Module, image_size: int = 32) -> int:
@@ -144,39 +168,6 @@ def training_flops(model: nn.Module, image_size: int = 32) -> int:
         layer.register_forward_hook(count)
     model(torch.empty(1, 3, image_size, image_size, device="meta"))
     return sum(flops * passes[layer] for layer, flops in layers)
-
-
-def operator_shares(
-    events: Iterable[FunctionEvent], seconds: float, cuda: bool
-) -> dict[str, float]:
-    """The share of ``seconds`` that each kind of operator takes, largest first; they sum to 1.
-
-    The time of an event is its own, without that of what it calls: on the processor, or with
-    ``cuda`` in the GPU's kernels. What no event took is Python's, or the GPU's waiting.
-    """
-    spent: Counter[str] = Counter()
-    for event in events:
-        if event.device_type == torch.autograd.DeviceType.CPU:
-            own = event.self_device_time_total if cuda else event.self_cpu_time_total
-            spent[_kind(event)] += own / 1e6
-    spent["GPU waits" if cuda else "Python"] = max(0.0, seconds - spent.total())
-    return {name: own / spent.total() for name, own in spent.most_common()}
-
-
-def _kind(event: FunctionEvent) -> str:
-    """The kind of an operator, by its own name or that of the nearest caller which tells it."""
-    names = []
-    while event is not None:
-        names.append(event.name.lower())
-        event = event.cpu_parent
-    if BATCH in names:
-        return BATCH
-    if any(name.startswith("optimizer.") for name in names):
-        return OPTIMIZER
-    if re.search("::(copy_|_?to|_to_copy|contiguous|clone)$", names[0]):
-        return COPIES
-    told = (kind for name in names for kind, word in OPERATORS.items() if re.search(word, name))
-    return next(told, OTHER)
 
 
 def whole_batches(

@@ -12,7 +12,7 @@ from lab_utils.data.dataset import Dataset, Split
 from lab_utils.model import build, summary
 from lab_utils.model.networks import simplecnn
 from lab_utils.setup import hardware
-from lab_utils.speed import figures, profiling
+from lab_utils.speed import figures, operators, profiling
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_an_operator_is_named_by_what_called_it():
         conv, event("aten::empty", 1e6, conv), event("aten::copy_", 1e6, conv),
         norm, event("aten::fill_", 1e6, norm), event("aten::detach", 1e6),
     ]  # fmt: skip
-    shares = profiling.operator_shares(events, 20, cuda=False)
+    shares = operators.operator_shares(events, 20, cuda=False)
     assert shares == {
         "Python": 0.5, "optimiser": 0.1, "making the batch": 0.1, "convolution, forward": 0.1,
         "batch norm": 0.1, "copies, conversions": 0.05, "other": 0.05,
@@ -83,7 +83,7 @@ def test_on_a_gpu_its_kernels_count_and_its_waiting_is_named():
         event("aten::convolution_backward", 9e6, gpu=3e6),
         event("a_kernel", 0, gpu=3e6, device=DeviceType.CUDA),  # the one that the operator started
     ]
-    shares = profiling.operator_shares(events, 4, cuda=True)
+    shares = operators.operator_shares(events, 4, cuda=True)
     assert shares == {"convolution, backward": 0.75, "GPU waits": 0.25}
 
 
@@ -139,3 +139,24 @@ def test_a_profiled_step_is_the_one_that_is_trained_with_all_that_the_recipe_add
     assert found.images == 16  # two batches of 8
     assert training.average.n_averaged > 1
     assert {name: getattr(training.settings, name) for name in recipe} == recipe
+
+
+def test_steps_and_matrix_products_take_turns(settings, dataset, monkeypatch):
+    """A peak of a busier moment than the step's would give more than 100%."""
+    done, epoch, product = [], profiling.Training.epoch, torch.Tensor.__matmul__
+    monkeypatch.setattr(
+        profiling.Training, "epoch", lambda *told: (done.append("step"), epoch(*told))[1]
+    )
+    monkeypatch.setattr(
+        torch.Tensor, "__matmul__", lambda a, b: (done.append("product"), product(a, b))[1]
+    )
+    profiling.lab_step(settings, dataset, hardware.choose(settings))
+    first = done.index("product")
+    assert done[first:] == ["product", *["step", "product"] * profiling._TURNS, "step"]
+
+
+def test_on_an_apple_gpu_the_profile_is_of_the_processor(settings, monkeypatch):
+    run = SimpleNamespace(settings=settings)
+    apple = SimpleNamespace(device=torch.device("mps"))
+    monkeypatch.setattr(profiling, "machine_for", lambda run: apple)
+    assert profiling.machine_of_profile(run).device.type == "cpu"
