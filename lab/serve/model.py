@@ -1,0 +1,57 @@
+"""The trained model of a run, with what describes it and explains its answers."""
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from lab.serve.explain import Explainer
+from lab_utils import LabError
+from lab_utils.core.run import Run
+from lab_utils.data import cifar10
+from lab_utils.data.sources import read
+from lab_utils.deployment.engine import Engine
+
+_SAMPLES = 10
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture to try the model on; ``label`` is its class, None where that is not known."""
+
+    picture: Image.Image
+    label: str | None
+
+
+class Model:
+    """What the service needs of ``run``; LabError where the run has no model."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run.name
+        self.engine = Engine(run.path)
+        card, checkpoint = run.file("exports/model_card.md"), run.file("checkpoints/best.pt")
+        self.card = card.read_text(encoding="utf-8") if card.is_file() else None
+        self.explainer = Explainer(checkpoint) if checkpoint.is_file() else None
+        self.samples = _samples(run)
+        size = self.engine.image_size
+        self.engine.predict(Image.new("RGB", (size, size)))  # a first call is slow
+
+
+def _samples(run: Run) -> list[Sample]:
+    """The first test image of up to ten classes; else the picture that notebook 06 kept, if any.
+
+    Nothing is downloaded for them.
+    """
+    used = [entry["data"]["name"] for entry in run.manifest.values() if "data" in entry]
+    if used and (used[-1] != "cifar10" or cifar10.find()):
+        try:
+            test = read(used[-1], "test", run.settings)
+        except LabError:  # a folder of images that is no longer there
+            pass
+        else:
+            firsts = [int((test.targets == k).argmax()) for k in range(len(test.classes))]
+            return [
+                Sample(Image.fromarray(test.pixels[i].transpose(1, 2, 0)), test.classes[k])
+                for k, i in enumerate(firsts[:_SAMPLES])
+            ]
+    example = run.file("exports/example.png")
+    return [Sample(Image.open(example).convert("RGB"), None)] if example.is_file() else []
