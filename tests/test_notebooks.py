@@ -71,6 +71,8 @@ def test_one_cell_is_tagged_parameters_and_holds_plain_variables(path):
     names = ["runs"] if path == EXPERIMENTS else PARAMETERS
     assert [node.targets[0].id for node in nodes] == names
     assert all(isinstance(node.value, ast.Constant) for node in nodes)
+    for line in tagged[0].source.splitlines():  # papermill warns of a second =, in a comment too
+        assert line.startswith("#") or line.count("=") == 1
 
 
 def test_it_has_no_magic_shell_or_input(notebook):
