@@ -38,3 +38,14 @@ def new_model(settings: Settings, dataset: Dataset) -> nn.Module:
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = settings.batch_norm_momentum
     return model
+
+
+def origin(settings: Settings) -> str:
+    """What the weights of ``new_model`` are: ``untrained`` or ``pretrained``."""
+    return "pretrained" if settings.pretrained else "untrained"
+
+
+def adam(model: nn.Module) -> torch.optim.Adam:
+    """Adam with a learning rate at which ``model`` learns a batch by heart within 100 steps."""
+    slow = hasattr(model, "init_whitening")  # its logits are scaled down, its norms have no scale
+    return torch.optim.Adam(model.parameters(), lr=0.02 if slow else 1e-3)

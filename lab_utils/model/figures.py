@@ -9,21 +9,56 @@ from torch import Tensor
 
 from lab_utils.core.drawing import BLUE, Drawing, guessing_line, new_figure, styled
 from lab_utils.core.image_grid import ImageGrid
+from lab_utils.data.dataset import Split
+
+
+@styled
+def kernel(
+    image: Tensor, weights: Tensor, result: Tensor, subject: str, name: str, amount: float
+) -> Drawing:
+    """A grey ``image`` (S, S) of ``subject``, a kernel (k, k), and the convolution of the two.
+
+    ``name`` and ``amount`` say what kernel it is. Both pictures have a scale of their own.
+    """
+    subject = subject.replace("_", " ")
+    figure, axes = new_figure(6.4, 2.3, 1, 3)
+    panels = (image, subject), (weights, "kernel"), (result, "result")
+    for ax, (values, title) in zip(axes, panels, strict=True):
+        ax.imshow(values.numpy(), cmap="gray")
+        ax.set_title(f"{title}: {values.min():.2f} to {values.max():.2f}")
+        ax.axis("off")
+    middle = (weights.min() + weights.max()) / 2
+    for (row, column), weight in np.ndenumerate(weights.numpy()):
+        ink = "black" if weight > middle else "white"
+        axes[1].text(column, row, f"{weight:.2g}", ha="center", va="center", color=ink)
+    below = (result < 0).float().mean()
+    return Drawing(
+        "kernel",
+        figure,
+        f"A validation image ({subject}) in grey, the kernel “{name}” with amount {amount:.1f}, "
+        f"and what their convolution gives. Bright is large and dark is small, each on its own "
+        f"scale: the pixels go from {image.min():.2f} to {image.max():.2f}, the results from "
+        f"{result.min():.2f} to {result.max():.2f}; {below:.0%} of the results are below zero.",
+        f"Three squares: a grey image of {subject}, a table of {weights.numel()} weights, and the "
+        f"grey image that the kernel “{name}” makes of the first.",
+    )
 
 
 @styled
 def feature_maps(
-    image: np.ndarray, subject: str, maps: Mapping[str, np.ndarray], kind: str, state: str
+    split: Split, classes: Sequence[str], maps: Mapping[str, np.ndarray], kind: str, state: str
 ) -> Drawing:
-    """``image`` (H, W, 3) uint8, of ``subject``, and the first 8 channels of ``maps`` of it.
+    """The first image of ``split``, and the first 8 channels of ``maps`` of it.
 
     ``maps`` are (C, H', W') by layer, all of one ``kind`` such as ReLU; ``state`` says how the
     network stands. Every map has a grey scale of its own, from its smallest to its largest value.
     """
+    image = Image.fromarray(split.images[0].permute(1, 2, 0).numpy())
+    subject = classes[split.targets[0]].replace("_", " ")
     grid = ImageGrid(len(maps), 9)
     for row, (layer, channels) in enumerate(maps.items()):
         height, width = channels.shape[-2:]
-        small = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
+        small = image.resize((width, height), Image.Resampling.BOX)
         grid.show((row, 0), np.asarray(small), "" if row else "image")
         where = {"x": -0.1, "y": -(row + 0.5) * grid.down, "rotation": 90, "fontsize": 8}
         label = f"{layer}\n{' x '.join(map(str, channels.shape))}"

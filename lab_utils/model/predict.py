@@ -1,10 +1,14 @@
-"""Logits of a model over a whole split, and how many of them are right."""
+"""Logits of a model over a whole split, how many are right, and what single layers give out."""
 
+from collections.abc import Callable, Iterable
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from lab_utils.data.batches import Batches
+from lab_utils.data.dataset import Normalization, Split
 from lab_utils.setup.hardware import Machine
 
 
@@ -40,6 +44,41 @@ def _averaged(model: nn.Module, inputs: Tensor, tta: str) -> Tensor:
         return both(inputs)
     padded = pad(inputs, (1,) * 4, mode="reflect")
     return both(inputs) / 2 + (both(padded[..., :-2, :-2]) + both(padded[..., 2:, 2:])) / 4
+
+
+def first_batch(
+    split: Split, count: int, normalization: Normalization, machine: Machine
+) -> tuple[Tensor, Tensor]:
+    """The first ``count`` images (B, 3, H, W) of ``split``, normalised, and targets, for a model.
+
+    There are fewer where the split has fewer.
+    """
+    few = Split(split.images[:count], split.targets[:count])
+    return next(iter(Batches(few, count, normalization, machine.device)))
+
+
+@torch.inference_mode()
+def layer_outputs(model: nn.Module, inputs: Tensor, paths: Iterable[str]) -> dict[str, np.ndarray]:
+    """What the layers at ``paths`` of ``model`` give out for the first of ``inputs``, float32.
+
+    PyTorch calls a *forward hook* of a layer after each of its forward passes, with its output. The
+    model runs in evaluation mode and is put back as it was.
+    """
+    outputs: dict[str, np.ndarray] = {}
+
+    def keep(path: str) -> Callable[..., None]:
+        def hook(_layer: nn.Module, _inputs: object, output: Tensor) -> None:
+            outputs[path] = output[0].float().cpu().numpy()
+
+        return hook
+
+    hooks = [model.get_submodule(path).register_forward_hook(keep(path)) for path in paths]
+    training = model.training
+    model.eval()(inputs[:1])
+    model.train(training)
+    for hook in hooks:
+        hook.remove()
+    return outputs
 
 
 def count_correct(logits: Tensor, targets: Tensor) -> Tensor:

@@ -4,11 +4,10 @@ Every function leaves the model as it was. ``image_size`` is the side in pixels 
 image, (1, 3, S, S), that the model is built for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 import copy
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,18 +31,31 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Costs:
-    """A row of notebook 03's comparison of networks; times are in milliseconds."""
+class Summary:
+    """A whole network: what it costs, and what it does to one image."""
 
-    name: str
     parameters: int
     flops: int  # of one image
+    macs: int  # multiply-adds of one image
     weight_bytes: int
     receptive_field: int  # pixels a side
-    step_ms: float  # a training step of 32 images
-    inference_ms: float  # the forward pass of 32 images
-    inference_ms_1: float | None = None  # of one image, and of 128: for the twins alone
-    inference_ms_128: float | None = None
+    image_shape: list[int]  # (3, S, S)
+    layers: list[Layer]
+
+
+def summarize(model: nn.Module, image_size: int = 32) -> Summary:
+    """All of the below for ``model``. Raises LabError as ``layer_table``."""
+    layers = layer_table(model, image_size)
+    flops = count_flops(model, image_size)
+    return Summary(
+        parameters=count_parameters(model),
+        flops=flops,
+        macs=flops // 2,
+        weight_bytes=weight_bytes(model),
+        receptive_field=_widest(layers),
+        image_shape=[3, image_size, image_size],
+        layers=layers,
+    )
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -67,7 +79,11 @@ def count_flops(model: nn.Module, image_size: int = 32) -> int:
 
 def receptive_field(model: nn.Module, image_size: int = 32) -> int:
     """The largest one in ``layer_table``: that of the last feature map."""
-    return max(layer.receptive_field or 0 for layer in layer_table(model, image_size))
+    return _widest(layer_table(model, image_size))
+
+
+def _widest(layers: Iterable[Layer]) -> int:
+    return max(layer.receptive_field or 0 for layer in layers)
 
 
 def layer_table(model: nn.Module, image_size: int = 32) -> list[Layer]:
@@ -101,6 +117,13 @@ def layer_table(model: nn.Module, image_size: int = 32) -> list[Layer]:
             costs = (0, 0) if again else (count_parameters(module), flops.get(name, 0))
             layers.append(Layer(name, kind, shape, *costs, view.field if view else None))
     return layers
+
+
+def activations(layers: Sequence[Layer]) -> tuple[str, list[str]]:
+    """The type of layer after which maps are looked at, and the first, middle and last of these."""
+    kind = "ReLU" if any(layer.type == "ReLU" for layer in layers) else "BatchNorm2d"
+    names = [x.name for x in layers if x.type == kind and len(x.output_shape) == 3]
+    return kind, [names[0], names[(len(names) - 1) // 2], names[-1]]
 
 
 class _View(NamedTuple):
@@ -145,29 +168,3 @@ def _without_data(model: nn.Module, image_size: int) -> tuple[nn.Module, Tensor]
     dtype = next(model.parameters()).dtype
     image = torch.empty(1, 3, image_size, image_size, dtype=dtype, device="meta")
     return copy.deepcopy(model).to("meta").eval(), image
-
-
-def compare_twins(lean: Costs, plain: Costs) -> str:
-    """What separable convolutions save, beside what the course material claims."""
-    share = {key: value / vars(plain)[key] for key, value in vars(lean).items() if key != "name"}
-    return (
-        f"CompactNet saves {1 - share['parameters']:.0%} of its twin's parameters (claimed: 60%) "
-        f"and {1 - share['flops']:.0%} of the operations; it takes {share['inference_ms_1']:.0%} "
-        f"of the time for one image and {share['inference_ms_128']:.0%} for 128 (claimed: 50%), "
-        f"and {share['step_ms']:.0%} for a training step."
-    )
-
-
-def what_we_found(record: Mapping[str, Any]) -> str:
-    """The results of notebook 03 as a Markdown list, from what it recorded."""
-    r = SimpleNamespace(**record)
-    side, field, overfit = r.image_shape[-1], r.receptive_field, r.overfit
-    beyond = ", more than the whole image" if field > side else ""
-    return f"""\
-- {r.name}: {r.parameters:,} parameters, {r.flops / 1e6:.2f} million operations
-  ({r.macs / 1e6:.2f} million multiply-adds) for one image of {side} x {side} pixels.
-- The receptive field of one unit of its last map is {field} x {field} pixels{beyond}.
-- Untrained, its loss is {r.untrained_loss:.3f}; guessing costs {r.expected_untrained_loss:.3f}.
-- It learns {overfit["images"]} images by heart in {overfit["steps"]} steps (loss
-  {overfit["last_loss"]:.3f}).
-- {compare_twins(*r.twins)}"""

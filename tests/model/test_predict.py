@@ -1,11 +1,13 @@
 """What a model predicts, and how many of its answers are right."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from lab_utils.core.settings import Settings
-from lab_utils.model.predict import accuracy, count_correct, predict
+from lab_utils.data.dataset import Normalization, Split
+from lab_utils.model.predict import accuracy, count_correct, first_batch, layer_outputs, predict
 from lab_utils.setup.hardware import choose
 
 MACHINE = choose(Settings(experiment="smoke", device="cpu", precision="float32"))
@@ -56,3 +58,26 @@ def test_views_of_an_image_are_averaged():
     down_right, up_left = [5.5, 4.5, 4.5, 5.5], [5.5, 6.5, 6.5, 5.5]
     expected = [1.5 / 2 + (one + other) / 4 for one, other in zip(down_right, up_left, strict=True)]
     assert averaged("flip_shift") == pytest.approx(expected)
+
+
+def test_a_first_batch_is_normalised_and_no_longer_than_the_split():
+    images = torch.stack([torch.full((3, 4, 4), value) for value in (0, 51, 255)]).to(torch.uint8)
+    split = Split(images, torch.tensor([2, 1, 0]))
+    normalization = Normalization(mean=(0.2,) * 3, std=(0.4,) * 3)
+    inputs, targets = first_batch(split, 2, normalization, MACHINE)
+    torch.testing.assert_close(inputs[:, 0, 0, 0], torch.tensor([-0.5, 0.0]))
+    assert targets.tolist() == [2, 1]
+    assert len(first_batch(split, 64, normalization, MACHINE)[1]) == 3
+
+
+def test_layers_give_out_what_they_do_in_evaluation_and_the_model_stays_as_it_was():
+    model = nn.Sequential(nn.Dropout(0.9), nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU())).train()
+    images = torch.randn(2, 3, 4, 4)
+    outputs = layer_outputs(model, images, ["1.1", "0"])
+    np.testing.assert_array_equal(outputs["0"], images[0])  # nothing is dropped
+    expected = model[1](images[:1])[0].detach()
+    np.testing.assert_allclose(outputs["1.1"], expected, atol=1e-6)
+    assert model.training
+    outputs.clear()
+    model(images)
+    assert outputs == {}  # no hook is left

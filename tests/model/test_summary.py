@@ -9,10 +9,12 @@ from torch import fx, nn
 from lab_utils import LabError
 from lab_utils.model.networks import build
 from lab_utils.model.summary import (
+    activations,
     count_flops,
     count_parameters,
     layer_table,
     receptive_field,
+    summarize,
     weight_bytes,
 )
 
@@ -136,3 +138,27 @@ def test_a_step_that_cannot_be_followed_is_refused():
 def test_weight_bytes_count_every_tensor_of_the_state_dict():
     # Per BatchNorm: mean and variance, as many as its weight and bias, and one 8-byte counter.
     assert weight_bytes(build("simplecnn")) == 4 * (620_810 + 448) + 3 * 8
+
+
+def test_a_summary_is_what_its_parts_say(model):
+    facts = summarize(model)
+    assert facts.parameters == count_parameters(model)
+    assert facts.flops == 2 * facts.macs == count_flops(model)
+    assert facts.weight_bytes == weight_bytes(model)
+    assert facts.receptive_field == receptive_field(model)
+    assert (facts.image_shape, facts.layers) == ([3, 32, 32], layer_table(model))
+
+
+def test_maps_are_looked_at_after_the_first_a_middle_and_the_last_activation(model):
+    layers = layer_table(model)
+    kind, names = activations(layers)
+    shapes = {layer.name: layer.output_shape for layer in layers if layer.type == kind}
+    order = list(shapes)
+    assert [order.index(name) for name in names] == sorted(order.index(name) for name in names)
+    assert all(len(shapes[name]) == 3 for name in names)
+
+
+def test_the_maps_of_simplecnn_are_those_of_its_three_blocks():
+    assert activations(layer_table(build("simplecnn"))) == (
+        "ReLU", ["features.2", "features.6", "features.10"],
+    )  # fmt: skip
