@@ -55,10 +55,10 @@ def _bomb(rng, kind):
     choices = [
         lambda: _png(2**31 - 1, 2**31 - 1, bytes(9)),
         lambda: _png(30_000, 30_000, bytes(100_000)),
-        lambda: _file(Image.new("1", (16_000, 16_000)), "PNG"),
-        lambda: _file(Image.new("L", (16_383, 16_383)), "GIF"),
-        lambda: _png(4, 4, bytes(20), _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000)))),
-        lambda: _png(4, 4, bytes(20), _chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(50_000_000)))),
+        lambda: _file(Image.new("1", (6000, 6000)), "PNG"),
+        lambda: b"GIF89a" + b"\xff" * 4 + _file(_picture(rng), "GIF")[10:],
+        lambda: _png(4, 4, bytes(20), _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(5_000_000)))),
+        lambda: _png(4, 4, bytes(20), _chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(5_000_000)))),
         lambda: _png(5000, 5000, small),  # far fewer bytes than pixels
         lambda: b"BM" + struct.pack("<IHHIIiiHH", 54, 0, 0, 54, 40, 60_000, 60_000, 1, 24),
         lambda: b"II*\0\x08\0\0\0\xff\xff" + rng.bytes(4000),  # 65,535 tags

@@ -1,26 +1,19 @@
 """The addresses of the service and what they answer; ``/openapi.json`` describes them."""
 
-import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request, Response, UploadFile
+from fastapi import APIRouter, FastAPI, File, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
-from PIL import Image
 from starlette.exceptions import HTTPException
 
 from lab.serve.answers import Answer, Answers, Card, Explanation, Refusal, State
-from lab.serve.batching import Batcher
 from lab.serve.limits import Gate, Limits, Refused, refusal
-from lab.serve.metrics import Metrics
+from lab.serve.metrics import TEXT
 from lab.serve.model import Model
-from lab.serve.pictures import data_url, decoded, png
-from lab_utils import LabError
-from lab_utils.deployment.engine import Prediction
+from lab.serve.pictures import data_url, png
+from lab.serve.service import Service
 
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _WHY = {
@@ -33,6 +26,7 @@ _WHY = {
     503: "It took too long, or the service is stopping",
 }
 _PICTURES = (400, 413, 415, 422, 429, 503)
+_Pictures = Annotated[list[UploadFile], File(json_schema_extra={"minItems": 1})]
 router = APIRouter()
 
 
@@ -40,40 +34,12 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Refusal, "description": _WHY[status]} for status in statuses}
 
 
-class Service:
-    """What the answers are made with: the model and its batches, the limits, the counters."""
-
-    def __init__(self, model: Model, limits: Limits) -> None:
-        self.model, self.limits, self.metrics = model, limits, Metrics()
-        self.batcher = Batcher(self._predict)
-        self._decoders = ThreadPoolExecutor(os.cpu_count(), "decode")
-
-    async def prepared(self, files: Sequence[UploadFile]) -> list[Image.Image]:
-        """The pictures as the network sees them; Refused for too many, and where one is none."""
-        if len(files) > self.limits.files:
-            raise _too_many(self.limits)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders, self._prepare, files)
-
-    def _prepare(self, files: Sequence[UploadFile]) -> list[Image.Image]:
-        pictures = []
-        for number, file in enumerate(files, 1):
-            name = (file.filename or f"picture {number}")[:80]
-            picture = decoded(file.file.read(), name, self.limits)
-            try:
-                pictures.append(self.model.engine.prepared(picture))
-            except LabError as error:
-                raise Refused(422, f"{name}: {error}") from None
-        return pictures
-
-    def _predict(self, pictures: list[Image.Image]) -> list[Prediction]:
-        found = self.model.engine.batch_predict(pictures)
-        self.metrics.batch([prediction.sure for prediction in found])
-        return found
+def _content(kind: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {kind: {"schema": {"type": "string"}}}}}
 
 
 @router.post("/predict", responses=_refusals(*_PICTURES))
-async def predict(request: Request, files: list[UploadFile], seen: bool = False) -> Answers:
+async def predict(request: Request, files: _Pictures, seen: bool = False) -> Answers:
     """Classify one or many pictures. With `seen`, show each as the network sees it."""
     service: Service = request.app.state.service
     pictures = await service.prepared(files)
@@ -123,17 +89,17 @@ async def model(request: Request) -> Card:
     )
 
 
-class _Png(Response):
-    media_type = "image/png"
-
-
-@router.get("/samples/{number}", response_class=_Png, responses=_refusals(400, 404, 422))
-async def sample(request: Request, number: int) -> _Png:
+@router.get(
+    "/samples/{number}",
+    response_class=Response,
+    responses=_content("image/png") | _refusals(400, 404, 422),
+)
+async def sample(request: Request, number: int) -> Response:
     """Give a picture to try the model on; `/model` says how many there are."""
     samples = request.app.state.service.model.samples
     if not 0 <= number < len(samples):
         raise Refused(404, f"There is no sample {number}; there are {len(samples)}, from 0 on.")
-    return _Png(png(samples[number].picture))
+    return Response(png(samples[number].picture), media_type="image/png")
 
 
 @router.get("/healthz", responses=_refusals(400))
@@ -150,14 +116,10 @@ async def readyz(request: Request) -> State:
     return State(status="ready")
 
 
-class _Plain(Response):
-    media_type = "text/plain; version=0.0.4; charset=utf-8"
-
-
-@router.get("/metrics", response_class=_Plain, responses=_refusals(400))
-async def metrics(request: Request) -> _Plain:
+@router.get("/metrics", response_class=Response, responses=_content("text/plain") | _refusals(400))
+async def metrics(request: Request) -> Response:
     """Give the counters, in the text format of Prometheus."""
-    return _Plain(request.app.state.service.metrics.text())
+    return Response(request.app.state.service.metrics.text(), media_type=TEXT)
 
 
 @router.get("/", include_in_schema=False)
@@ -169,13 +131,9 @@ async def page(request: Request) -> Response:
     return Response(path.read_bytes(), media_type=_KINDS[path.suffix])
 
 
-def _too_many(limits: Limits) -> Refused:
-    return Refused(413, f"A request takes at most {limits.files} pictures; send several.")
-
-
 async def _refuse(request: Request, error: HTTPException) -> Response:
     if str(error.detail).startswith("Too many files"):  # Starlette reads at most 1,000
-        error = _too_many(request.app.state.service.limits)
+        error = request.app.state.service.too_many()
     error.detail = f"{str(error.detail).rstrip('.')}."
     return refusal(error)
 

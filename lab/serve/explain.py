@@ -49,4 +49,5 @@ def _in_words(heat: np.ndarray, label: str) -> str:
     rows = [part.sum(0) for part in np.array_split(heat, 3)]
     ninths = np.array([[part.sum() for part in np.array_split(row, 3)] for row in rows]) / total
     share, place = ninths.max(), _PLACES[ninths.argmax()]
-    return f"What speaks for {label} lies mostly {place}: {share:.0%} of the heat in that ninth."
+    strongest = f"The heat for {label} is strongest {place}"
+    return f"{strongest}: {share:.0%} of it lies in that ninth of the picture."

@@ -10,6 +10,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+TEXT = "text/plain; version=0.0.4; charset=utf-8"  # the media type of what it says
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _PATHS = ("/", "/predict", "/explain", "/model", "/healthz", "/readyz", "/metrics")
 

@@ -29,8 +29,8 @@ function form(field, picture) {
   return data;
 }
 
-/** Show the answer for `picture`, a File or Blob; `from` says where it came from. */
-async function classify(picture, from, pressed) {
+/** Show the answer for a File or Blob, or a promise of one; `from` says where it came from. */
+async function classify(given, from, pressed) {
   const mine = ++turn;
   current = null;
   element("error").textContent = "";
@@ -39,8 +39,9 @@ async function classify(picture, from, pressed) {
     button.setAttribute("aria-pressed", String(button === pressed));
   }
   try {
+    const picture = await given;
     if (picture.size > 0.99 * model.limits.bytes) {
-      throw new Error(`${picture.name} is larger than ${model.limits.bytes / 1e6} MB.`);
+      throw new Error(`${from} is larger than ${model.limits.bytes / 1e6} MB.`);
     }
     const { predictions } = await ask("/predict?seen=true", form("files", picture));
     if (mine === turn) {
@@ -61,7 +62,6 @@ function show(answer, from) {
   element("seen").alt = `${from}, ${model.image_size} by ${model.image_size} pixels`;
   element("heat-figure").hidden = true;
   element("words").textContent = "";
-  element("explain").disabled = false;
   element("status").textContent = `${sentence(answer)} (${from})`;
   element("result").hidden = false;
   const likeliest = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]);
@@ -76,10 +76,11 @@ function sentence({ label, confidence, sure }) {
   if (sure) {
     return `${capital(guess)}.`;
   }
-  if (model.threshold === null) {
-    return `Not sure: ${guess}. No confidence was found from which on this model can be trusted.`;
-  }
-  return `Not sure: perhaps ${guess}. It counts as sure from ${percent(model.threshold)} on.`;
+  const { threshold } = model;
+  const why = threshold === null
+    ? "No answer of this model is: no threshold was chosen for it."
+    : `An answer is from ${percent(threshold)} on.`;
+  return `Not sure: perhaps ${guess}. ${why}`;
 }
 
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
@@ -109,7 +110,6 @@ function bar([label, probability]) {
 
 async function explain() {
   const mine = turn;
-  element("explain").disabled = true;
   element("words").textContent = "Looking back…";
   try {
     const { heat, words } = await ask("/explain", form("file", current));
@@ -122,7 +122,6 @@ async function explain() {
   } catch (error) {
     if (mine === turn) {
       element("words").textContent = error.message;
-      element("explain").disabled = false;
     }
   }
 }
@@ -137,8 +136,8 @@ function offer(labels) {
     button.type = "button";
     button.setAttribute("aria-pressed", "false");
     button.append(image);
-    button.addEventListener("click", async () => {
-      const picture = await (await fetch(image.src)).blob();
+    button.addEventListener("click", () => {
+      const picture = fetch(image.src).then((response) => response.blob());
       const from = label ? `test image ${number + 1}, labelled ${label}` : "a test image";
       classify(picture, from, button);
     });
@@ -149,7 +148,7 @@ function offer(labels) {
   element("tests").hidden = labels.length === 0;
 }
 
-function given(files) {
+function take(files) {
   if (files.length > 0) {
     classify(files[0], files[0].name || "a pasted picture");
   }
@@ -158,10 +157,10 @@ function given(files) {
 function listen() {
   const drop = element("drop");
   element("file").addEventListener("change", (event) => {
-    given(event.target.files);
+    take(event.target.files);
   });
   element("explain").addEventListener("click", explain);
-  document.addEventListener("paste", (event) => given(event.clipboardData.files));
+  document.addEventListener("paste", (event) => take(event.clipboardData.files));
   // Wherever a picture is dropped: outside the field the browser would leave the page for it.
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
@@ -171,7 +170,7 @@ function listen() {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
-    given(event.dataTransfer.files);
+    take(event.dataTransfer.files);
   });
 }
 
@@ -184,7 +183,7 @@ async function start() {
   }
   document.title = `Try the model of ${model.run}`;
   element("about").textContent =
-    `Run ${model.run}: one of ${model.classes.length} classes (${model.classes.join(", ")}).`;
+    `Run ${model.run} tells ${model.classes.length} classes apart: ${model.classes.join(", ")}.`;
   const { bytes, pixels } = model.limits;
   element("takes").textContent =
     `Up to ${bytes / 1e6} MB and ${pixels / 1e6} million pixels. It stays on this machine.`;
