@@ -24,7 +24,7 @@ CIFAR = [
 ]  # fmt: skip
 FIGURES = {
     "02_data": ("class_counts", "samples", "mean_images", "pixel_histograms", "augmentation"),
-    "03_model": ("feature_maps", "overfit"),
+    "03_model": ("kernel", "feature_maps", "overfit"),
     "04_training": ("lr_schedule", "loss_curves", "accuracy_curves", "lr_curve", "small_trainings"),
     "05_evaluation": ("confusion_matrix", "per_class", "predictions", "mistakes", "calibration"),
     "06_deployment": ("latency",),
@@ -269,8 +269,9 @@ def make_run(
         for name, content in files[step].items():
             write_json(path / name, content)
         for name in FIGURES.get(step, ()):
-            raster = name in ("samples", "mean_images", "augmentation", "feature_maps", "grad_cam",
-                              "confusion_matrix", "predictions", "mistakes")  # fmt: skip
+            raster = name in ("samples", "mean_images", "augmentation", "kernel", "feature_maps",
+                              "grad_cam", "confusion_matrix", "predictions",
+                              "mistakes")  # fmt: skip
             file = f"figures/{name}.{'png' if raster else 'svg'}"
             if raster:
                 Image.new("RGB", (320, 160), "#88aacc").save(path / file, dpi=(160, 160))
