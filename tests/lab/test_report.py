@@ -167,6 +167,16 @@ def test_what_the_model_looks_at_and_what_breaks_it_is_said_as_far_as_it_can_be(
     assert "So few cells do not tell the middle" in words(report.build(run))
 
 
+def test_a_rate_above_the_peak_is_called_not_measurable(tmp_path, with_all):
+    assert "46% of what one large matrix product in" in with_all
+    run = make_run(tmp_path / "busy", (*STEPS, *OPTIONAL))
+    lab = run.read_json("speed.json")["lab"]
+    change(run, "speed.json", lab=lab | {"peak_gflops": lab["gflops"] / 2.31})
+    text = words(report.build(run))
+    assert "not measurable then" in text
+    assert "231%" not in text
+
+
 def test_a_device_that_was_rejected_is_said(tmp_path, text):
     assert "gradient on cpu differs from a float64 reference by 3.1" in text
     run = make_run(tmp_path / "mps")
@@ -218,8 +228,9 @@ def test_a_profiled_step_is_compared_with_the_courses_way_and_the_peak(with_all)
     assert "it lasts 25.4 ms, and the course" in with_all
     assert "71.2 ms, 2.8 times as long" in with_all
     assert "The largest part, 70%, goes to: convolution, backward." in with_all
-    assert "319 GFLOP/s over its whole duration, 46% of what" in with_all
-    assert "114 GFLOP/s, 71% of what one in float32 reaches" in with_all
+    assert "run at 319 GFLOP/s over its whole duration" in with_all
+    assert "at 114 GFLOP/s. That is 46% of what" in with_all
+    assert "71% of what one in float32 reaches" in with_all
 
 
 def test_only_what_was_on_while_training_is_named(tmp_path, text):
