@@ -20,7 +20,7 @@ def parts(spent: Sequence[Sequence[float]]) -> str:
     told = [f"{part} {1000 * t:.1f} ms" for part, t in zip(PARTS, times, strict=True)]
     longest = PARTS[times.argmax()]
     return (
-        f"Of a step {', '.join(told[:-1])} and {told[-1]}: {longest} takes "
+        f"The median step: {', '.join(told[:-1])} and {told[-1]}: {longest} takes "
         f"{times.max() / times.sum():.0%} of it. The backward pass takes {times[2] / times[1]:.1f} "
         "times as long as the forward pass."
     )
