@@ -9,10 +9,10 @@ from torchvision.utils import make_grid
 
 from lab_utils.core import drawing
 from lab_utils.core.drawing import Drawing, new_figure, styled
-from lab_utils.core.image_grid import image_grid
+from lab_utils.core.image_grid import ImageGrid, image_grid
 from lab_utils.data.dataset import Dataset
+from lab_utils.setup.figures import CHANNELS
 
-CHANNELS = ("red", "green", "blue")
 _MOST = 20  # classes in a grid of images
 
 
@@ -88,19 +88,38 @@ def _image_rows(images: Tensor, labels: Sequence[str]) -> drawing.LabFigure:
     return figure
 
 
-def mean_images(means: Tensor, dataset: Dataset) -> Drawing:
-    """The mean image of each class: (classes, 3, H, W) floats in 0..1."""
-    shown, names = means[:_MOST].permute(0, 2, 3, 1).numpy(), dataset.classes[:_MOST]
+def flip_and_crop(views: Mapping[str, Tensor]) -> Drawing:
+    """One image in several views by name, each (3, height, width) uint8, of any size."""
+    shown = [view.permute(1, 2, 0).numpy() for view in views.values()]
+    names = list(views)
+    return Drawing(
+        "flip_and_crop", image_grid(shown, names, columns=len(names), size=1.3),
+        f"One training image: {', '.join(names)}.",
+        f"The same small image {len(names)} times: {', '.join(names)}.",
+    )  # fmt: skip
+
+
+def mean_images(means: Tensor, contrast: Tensor, dataset: Dataset) -> Drawing:
+    """The mean image of each class, and how it differs from that of all classes.
+
+    Both are (classes, 3, H, W) floats in 0..1; in ``contrast`` 0.5 is no difference.
+    """
+    names, columns = dataset.classes[:_MOST], min(10, len(dataset.classes))
+    grid = ImageGrid(2 * -(-len(names) // columns), columns, size=0.66, lines=1)
+    for i, name in enumerate(names):
+        row, column = divmod(i, columns)
+        for down, images, title in ((0, means, name), (1, contrast, "")):
+            image = images[i].permute(1, 2, 0).numpy()  # a mean has no hard pixels: bicubic
+            grid.show((2 * row + down, column), image, title, interpolation="bicubic")
     brightness = means.mean((1, 2, 3))
     brightest, darkest = (dataset.classes[i] for i in (brightness.argmax(), brightness.argmin()))
-    # A mean has no hard pixels.
-    figure = image_grid(shown, names, columns=5, size=0.9, interpolation="bicubic")
     return Drawing(
-        "mean_images", figure,
+        "mean_images", grid.figure,
         f"The mean of the training images of each class of {dataset.title}, about "
-        f"{len(dataset.train) / len(means):,.0f} images each.",
-        f"{len(shown)} blurred colour images, one per class. The brightest is that of {brightest}, "
-        f"the darkest that of {darkest}.",
+        f"{len(dataset.train) / len(means):,.0f} images each; below it, with more contrast, how it "
+        "differs from the mean of all classes (grey: not at all).",
+        f"{len(names)} blurred colour images, one per class. The brightest is that of {brightest}, "
+        f"the darkest that of {darkest}. Below each the same with the common part taken away.",
     )  # fmt: skip
 
 

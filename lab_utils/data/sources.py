@@ -3,8 +3,11 @@
 A run on CIFAR-10 loads nothing of the other data sets.
 """
 
+from typing import NamedTuple
+
 from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
+from lab_utils.core.show import Notice
 from lab_utils.data import cifar10
 from lab_utils.data.images import Images
 
@@ -42,3 +45,42 @@ def cifar10_found_now(run: Run) -> str:
     if run.settings.data != "auto" or used != {"shapes"} or not cifar10.find():
         return ""
     return "CIFAR-10 can be found now; to use it, `lab run` with `--from 01` or another name."
+
+
+class ImageSource(NamedTuple):
+    """Where the training images will come from, in words; how many; pixels a side; if here now."""
+
+    place: str
+    images: int
+    side: int
+    at_hand: bool
+
+
+def image_source(settings: Settings) -> ImageSource:
+    """Looks for the training images and reads none."""
+    from lab_utils.data import folder, shapes
+
+    images, found = 50_000, cifar10.find()
+    if settings.data == "folder":
+        images = len(folder.image_files(folder.root(settings) / "train"))
+        place = "the image files of data_folder"
+    elif settings.data == "shapes":
+        images, place = shapes.SPLITS["train"][0], "the lab itself, which draws them"
+    elif found:
+        own = found == cifar10.places()[-1]
+        place = "the project's folder data/" if own else "the folder that LAB_DATA_DIR names"
+    else:
+        place = "a download of 170 MB, once, into the project's folder data/"
+        if settings.data == "auto":
+            place += "; without a network the lab draws images of its own, 'shapes'"
+    at_hand = settings.data in ("folder", "shapes") or found is not None
+    side = settings.image_size if settings.data == "folder" else 32
+    return ImageSource(place, settings.train_size or images, side, at_hand)
+
+
+def source_notice(source: ImageSource, settings: Settings) -> Notice:
+    """Where the images will come from; loud where CIFAR-10 must be downloaded first."""
+    return Notice(
+        f"Data {settings.data!r}: the images come from {source.place}.",
+        "" if source.at_hand else "CIFAR-10 is not on this machine yet.",
+    )

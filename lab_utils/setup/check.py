@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from lab_utils.core.params import project_root
 from lab_utils.core.process import versions
+from lab_utils.core.settings import Settings
+from lab_utils.setup import hardware
 from lab_utils.setup.hardware import Machine
 
 # Float32 gives about 1e-6; tensor cores that round to TF32 about 1e-3; a wrong result, near 1.
@@ -100,6 +102,15 @@ def check_requirements(computer: Computer) -> list[Requirement]:
     return requirements
 
 
+def matmul_rates(machine: Machine) -> dict[str, float | None]:
+    """Measured GFLOP/s of a matrix product by precision; None where the device never uses it."""
+    rates = {"float32": hardware.matmul_gflops(machine, torch.float32), "bfloat16": None}
+    if machine.device.type != "mps":
+        side = 2048 if machine.dtype == torch.bfloat16 else 512  # smaller, as it may be emulated
+        rates["bfloat16"] = hardware.matmul_gflops(machine, torch.bfloat16, side)
+    return rates
+
+
 def gradient_difference(
     machine: Machine, model: nn.Module, inputs: Tensor, targets: Tensor
 ) -> float:
@@ -121,3 +132,11 @@ def gradient_difference(
     found = loss_and_gradient(machine.device, torch.float32)
     differences = [(b - a).norm() / a.norm() for a, b in zip(exact, found, strict=True)]
     return torch.stack(differences).max().item()  # unlike Python's max it keeps NaN
+
+
+def trusted(machine: Machine, settings: Settings, difference: float) -> Machine:
+    """``machine``, or the CPU where its gradient is further off than rounding explains."""
+    if difference <= GRADIENT_TOLERANCE:  # not so for NaN
+        return machine
+    why = f"the gradients of {machine.device.type} differ from the CPU's by {difference:.1%}"
+    return hardware.on_cpu(settings, why)

@@ -1,11 +1,12 @@
 """The figures of notebook 02, and what their captions and alternative texts say of the data."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from lab_utils.data import figures
 from lab_utils.data.dataset import Dataset, Split
-from lab_utils.data.findings import what_we_found
 
 
 def split(counts, fill=lambda c: 20 * c):
@@ -58,11 +59,34 @@ def test_augmentation_names_every_row(dataset):
     assert "3 rows and 5 columns" in drawing.alt
 
 
+def test_flip_and_crop_shows_views_of_any_size(dataset):
+    image = dataset.train.images[0]
+    bordered = torch.nn.functional.pad(image, (4,) * 4)
+    drawing = figures.flip_and_crop({"as it is": image, "with a border": bordered})
+    shown = [picture.get_array().shape for picture in drawing.figure.axes[0].images]
+    assert shown == [(16, 16, 3), (24, 24, 3)]
+    assert drawing.caption == "One training image: as it is, with a border."
+
+
 def test_the_mean_images_name_the_brightest_and_the_darkest_class(dataset):
     means = torch.stack([torch.full((3, 16, 16), value) for value in (0.5, 0.2, 0.9)])
-    drawing = figures.mean_images(means, dataset)
+    drawing = figures.mean_images(means, means / 2, dataset)
     assert "about 7 images each" in drawing.caption
     assert "The brightest is that of eel, the darkest that of dog." in drawing.alt
+    values = [picture.get_array()[0, 0, 0] for picture in drawing.figure.axes[0].images]
+    assert values == pytest.approx([0.5, 0.25, 0.2, 0.1, 0.9, 0.45])  # each above its contrast
+    titles = [text.get_text() for text in drawing.figure.axes[0].texts]
+    assert titles == ["cat", "", "dog", "", "eel", ""]
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(3, 2), (10, 2), (12, 4), (25, 4)])
+def test_mean_images_have_at_most_ten_columns_and_twenty_classes(dataset, classes, rows):
+    many = replace(dataset, classes=tuple(f"c{i}" for i in range(classes)))
+    means = torch.full((classes, 3, 16, 16), 0.5)
+    ax = figures.mean_images(means, means, many).figure.axes[0]
+    assert len(ax.images) == 2 * min(classes, 20)
+    tops = {round(picture.get_extent()[3], 3) for picture in ax.images}
+    assert len(tops) == rows
 
 
 def test_the_histogram_tells_the_share_of_clipped_pixels(dataset):
@@ -78,36 +102,17 @@ def test_every_figure_has_a_file_of_its_own_name(dataset):
         figures.class_counts(dataset),
         figures.samples(dataset),
         figures.pixel_histograms(shares, dataset),
-        figures.mean_images(means, dataset),
+        figures.mean_images(means, means, dataset),
         figures.augmentation(
             {"original": dataset.train.images[:2], "same": dataset.train.images[:2]}
         ),
     ]
+    drawings.append(figures.flip_and_crop({"as it is": dataset.train.images[0]}))
     assert [drawing.file for drawing in drawings] == [
         "figures/class_counts.svg",
         "figures/samples.png",
         "figures/pixel_histograms.svg",
         "figures/mean_images.png",
         "figures/augmentation.png",
+        "figures/flip_and_crop.png",
     ]
-
-
-@pytest.mark.parametrize(
-    ("counts", "words"), [([9, 9, 9], "a fair measure"), ([9, 9, 4], "read accuracy with care")]
-)
-def test_what_was_found_warns_of_classes_that_differ_in_size(counts, words):
-    text = what_we_found(
-        {
-            "train_images": sum(counts),
-            "val_images": 6,
-            "images_in_both": 0,
-            "train_counts": torch.tensor(counts),
-            "val_counts": torch.tensor([2, 2, 2]),
-            "mean": (0.5, 0.5, 0.5),
-            "std": (0.25, 0.25, 0.25),
-            "nearest_mean_accuracy": 0.4,
-        }
-    )
-    assert words in text
-    assert "33.3%" in text and "40.0%" in text
-    assert f"{sum(counts)} training and 6 validation images, 0 in both" in text

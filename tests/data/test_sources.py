@@ -22,8 +22,7 @@ from lab_utils.core.params import project_root
 from lab_utils.core.settings import Settings
 from lab_utils.data import cifar10, sources
 from lab_utils.data.dataset import load, load_test
-from lab_utils.data.findings import image_source
-from lab_utils.data.sources import cifar10_found_now
+from lab_utils.data.sources import cifar10_found_now, image_source, source_notice
 
 REAL = os.environ.get("LAB_DATA_DIR")
 FOLDER = "cifar-10-batches-py"
@@ -269,10 +268,12 @@ def test_where_the_images_will_come_from_is_told_without_reading_them(tmp_path, 
         (tmp_path / name).touch()
     settings = Settings(experiment="x", data="folder", data_folder=str(tmp_path))
     assert image_source(settings).images == 2
+    assert image_source(settings).side == settings.image_size
 
 
 def test_images_that_have_to_be_downloaded_are_not_at_hand(tiny_cifar, tmp_path):
     os.environ["LAB_DATA_DIR"] = str(tmp_path / "empty")
     found = image_source(Settings(experiment="x", data="cifar10"))
     assert not found.at_hand and "170 MB" in found.place and "shapes" not in found.place
+    assert source_notice(found, Settings(experiment="x", data="cifar10")).loud
     assert "shapes" in image_source(Settings(experiment="x")).place

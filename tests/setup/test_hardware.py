@@ -15,8 +15,8 @@ from lab_utils.setup.check import (
     check_requirements,
     describe,
     gradient_difference,
+    matmul_rates,
 )  # fmt: skip
-from lab_utils.setup.findings import what_we_found
 from lab_utils.setup.hardware import (
     Machine,
     choose,
@@ -126,26 +126,6 @@ def test_a_gpu_that_is_listed_but_has_no_memory_is_not_chosen(monkeypatch):
     assert choose(Settings(experiment="test")).device.type == "cpu"
 
 
-def test_what_was_found_says_what_was_recorded():
-    text = what_we_found(
-        {
-            "requirements": check_requirements(replace(describe(), cores=1, ram_gb=64.0)),
-            "device": "cpu",
-            "precision": "float32",
-            "threads": 2,
-            "images_per_second": 1234.5,
-            "gradient_difference": 3e-7,
-            "seeded_runs_identical": False,
-            "estimated_steps": 5000,
-            "estimated_train_seconds": 600,
-        }
-    )
-    assert "1 fail" in text
-    assert "cpu, float32, threads: 2; 1,234 images per second" in text
-    assert "does not repeat exactly" in text
-    assert "5,000 steps; about 10 minutes" in text
-
-
 def test_the_description_of_a_machine_goes_into_json_by_its_names(tmp_path):
     path = tmp_path / "hardware.json"
     write_json(path, vars(describe()) | {"requirements": check_requirements(describe())})
@@ -153,3 +133,10 @@ def test_the_description_of_a_machine_goes_into_json_by_its_names(tmp_path):
     assert found["software"]["torch"] == torch.__version__.split("+")[0]
     assert found["cpu"] and found["cores"] >= 1
     assert set(found["requirements"][0]) == {"item", "minimum", "recommended", "found", "status"}
+
+
+def test_a_precision_that_the_device_never_uses_is_not_measured(monkeypatch):
+    monkeypatch.setattr("lab_utils.setup.hardware.matmul_gflops", lambda *_: 12.0)
+    assert matmul_rates(CPU) == {"float32": 12.0, "bfloat16": 12.0}
+    apple = replace(CPU, device=torch.device("mps"))
+    assert matmul_rates(apple) == {"float32": 12.0, "bfloat16": None}
