@@ -1,14 +1,15 @@
 """The figures of notebook 04: the schedule and the curves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 import numpy as np
 
 from lab_utils.core import drawing
 from lab_utils.core.drawing import BLUE, GRAY, GREEN, HALF, ORANGE, Drawing, new_figure, styled
-from lab_utils.training.findings import schedule_effect
-from lab_utils.training.history import Epoch, best_of
+from lab_utils.model.figures import filters as filters
+from lab_utils.training.findings import Rows, schedule_effect
+from lab_utils.training.history import Epoch, best_of, numbered
 
 
 def _values(history: Sequence[Epoch], key: str) -> list[float]:
@@ -87,20 +88,6 @@ def accuracy_curves(history: Sequence[Epoch], classes: int, how: str) -> Drawing
     )
 
 
-@styled
-def live_curves(history: Sequence[Epoch], epochs: int) -> drawing.LabFigure:
-    """Loss and accuracy side by side while training runs, with room for all ``epochs``."""
-    figure, (left, right) = new_figure(8.0, 2.6, 1, 2)
-    _pair(left, history, "loss")
-    _pair(right, history, "accuracy", 100)
-    left.set_ylabel("cross-entropy (nats)")
-    right.set_ylabel("accuracy (%)")
-    for ax in (left, right):
-        ax.set_xlim(0.7, max(epochs, 2) + 0.3)
-    left.legend(fontsize=8)
-    return figure
-
-
 def _rate_line(ax: Axes, rates: Sequence[float], steps_per_epoch: int) -> None:
     """The learning rate of every step over the epochs, at most 2,000 points of it."""
     chosen = np.unique(np.linspace(0, len(rates) - 1, 2000).astype(int))
@@ -156,25 +143,57 @@ def lr_curve(history: Sequence[Epoch], rates: Sequence[float]) -> Drawing:
 
 
 @styled
-def small_trainings(histories: Sequence[Sequence[Epoch]], classes: int) -> Drawing:
-    """Training and validation loss with each of several learning rates, a panel for each."""
-    figure, axes = new_figure(7.2, 2.5, 1, len(histories), sharey=True)
-    guessing, ends = float(np.log(classes)), [history[-1] for history in histories]
-    for ax, history in zip(axes, histories, strict=True):
+def small_trainings(trainings: Mapping[str, Rows], classes: int) -> Drawing:
+    """Training and validation loss of several small trainings, a panel for each under its name."""
+    histories = {name: numbered(rows) for name, rows in trainings.items()}
+    figure, axes = new_figure(7.2, 2.4, 1, len(histories), sharey=True)
+    guessing = float(np.log(classes))
+    for ax, (name, history) in zip(axes, histories.items(), strict=True):
         _both(ax, history, "loss")
         ax.axhline(guessing, color=GRAY, linestyle=":", linewidth=1.2, label="guessing")
-        ax.set_title(f"learning rate {history[0].lr:g}")
+        ax.set_title(name)
     axes[0].set(ylim=(0, 2 * guessing), ylabel="cross-entropy (nats)")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-    told = [f"with {e.lr:g} at {e.train_loss:.2f} and {e.val_loss:.2f}" for e in ends]
-    lowest = [min(history, key=lambda row: row.val_loss).epoch for history in histories]
+    ends = [(name, history[-1]) for name, history in histories.items()]
+    told = [f"{name} {e.train_loss:.2f} and {e.val_loss:.2f}" for name, e in ends]
+    lowest = [min(history, key=lambda row: row.val_loss).epoch for history in histories.values()]
     return Drawing(
         "small_trainings",
         figure,
-        f"Loss of {len(ends)} small trainings that differ in their learning rate alone. Training "
-        f"and validation loss end {', '.join(told)}; guessing gives {guessing:.2f}, "
-        "and the axis ends at twice that.",
-        f"{len(ends)} line plots of training and validation loss over {ends[0].epoch} epochs, with "
-        f"a dotted line at guessing. Validation loss is lowest in epoch {lowest[0]} with the first "
-        f"learning rate, in epochs {', '.join(map(str, lowest[1:]))} with the others.",
+        f"Loss of {len(ends)} small trainings. Training and validation loss end at: "
+        f"{'; '.join(told)}. Guessing gives {guessing:.2f}, and the axis ends at twice that.",
+        f"{len(ends)} line plots of training and validation loss over {ends[0][1].epoch} epochs, "
+        f"with a dotted line at guessing. Validation loss is lowest in epochs "
+        f"{', '.join(map(str, lowest))}.",
+    )
+
+
+@styled
+def two_trainings(file: str, trainings: Mapping[str, Rows], classes: int) -> Drawing:
+    """Training and validation loss of two small trainings in one plot; ``file`` names the figure.
+
+    A colour for each; training is a thin broken line, validation a thick one with dots.
+    """
+    histories = {name: numbered(rows) for name, rows in trainings.items()}
+    figure, ax = new_figure(5.2, 2.9)
+    guessing = float(np.log(classes))
+    for color, (name, history) in zip((ORANGE, BLUE), histories.items(), strict=True):
+        epochs = _values(history, "epoch")
+        thick = {"color": color, "markersize": 3.5, "label": f"{name}, validation"}
+        ax.plot(epochs, _values(history, "val_loss"), "o-", **thick)
+        thin = {"color": color, "linewidth": 1.0, "label": f"{name}, training"}
+        ax.plot(epochs, _values(history, "train_loss"), "--", **thin)
+    drawing.guessing_line(ax, guessing, "guessing")
+    ax.set(ylim=(0, 1.5 * guessing), xlabel="epoch", ylabel="cross-entropy (nats)")
+    drawing.whole_numbers(ax.xaxis)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    (one, first), (other, second) = ((name, h[-1]) for name, h in histories.items())
+    return Drawing(
+        file,
+        figure,
+        f"Loss of two small trainings that differ in one thing, {one} and {other}. Training loss "
+        f"ends at {first.train_loss:.2f} and {second.train_loss:.2f}, validation loss at "
+        f"{first.val_loss:.2f} and {second.val_loss:.2f}; guessing gives {guessing:.2f}.",
+        f"Line plot of four losses over {first.epoch} epochs: for {one} and for {other} a dashed "
+        "line for training and a line with dots for validation, and a dotted line at guessing.",
     )

@@ -1,70 +1,18 @@
-"""Notebook 04 in words: why each hyperparameter has its value, and what the curves say."""
+"""Notebook 04 in words: what the curves of a training say."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import sqrt
+from math import log, sqrt
 from statistics import median
 from typing import Any, NamedTuple
 
-from lab_utils.training.history import LARGEST_GAP, Epoch, best_of
+from torch import nn
+
+from lab_utils import LabError
+from lab_utils.training.history import LARGEST_GAP, Epoch, best_of, numbered
 from lab_utils.training.loop import Training
 
+Rows = Sequence[tuple[float, float, float, float]]  # of each epoch what the two loops returned
 TRAIN_LIMIT = 0.80  # below it a model could learn more: a rule of thumb for about ten classes
-# The settings that every training has, and those that are listed where they are on. The others
-# belong to one of these and are told with it.
-_ALWAYS = (
-    "optimizer", "lr", "schedule", "batch_size", "epochs", "val_fraction", "seed", "precision",
-)  # fmt: skip
-_AUGMENTATION = ("flip", "alternate_flip", "crop_padding", "cutout", "rotation", "color_jitter")
-_WHERE_ON = (
-    "folds", "fold", "bias_lr", "muon_lr", "weight_decay", "warmup_epochs", "accumulate",
-    "patience", "clip_norm", "ema_decay", "label_smoothing", "batch_norm_momentum", "mixup",
-    "cutmix", *_AUGMENTATION,
-)  # fmt: skip
-_OFF = {"accumulate": 1, "color_jitter": (0, 0, 0, 0)}  # of the others it is None, 0 or False
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A hyperparameter as a table shows it."""
-
-    name: str
-    value: str
-    reason: str
-
-
-def hyperparameters(training: Training) -> list[Choice]:
-    """Everything that decides how ``training`` goes, with the reason for its value."""
-    settings, held_out = training.settings, len(training.dataset.val)
-    steps = training.steps_per_epoch
-    numbers = {  # what a value means for these data, on this machine
-        "batch_size": f"{steps:,} steps an epoch. ",
-        "epochs": f"{settings.epochs * steps:,} steps in all. ",
-        "val_fraction": f"{held_out:,} images; accuracy on them has a standard error of at most "
-        f"{100 * 0.5 / sqrt(held_out):.1f} points. ",
-        "precision": f"{training.machine.precision}: {training.machine.precision_reason}. ",
-    }
-    on = [name for name in _WHERE_ON if getattr(settings, name) not in (None, _OFF.get(name, 0))]
-    return [
-        Choice(name, _plain(value), numbers.get(name, "") + settings.explain(name))
-        for name, value in settings
-        if name in (*_ALWAYS, *on)
-    ]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "/".join(f"{part:g}" for part in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def while_training(training: Training) -> str:
-    """What was on while training accuracy was measured: ``with dropout and augmentation``."""
-    names = {choice.name for choice in hyperparameters(training)}
-    dropout = any("Dropout" in type(m).__name__ and m.p for m in training.model.modules())
-    augmented = bool(names & {*_AUGMENTATION, "mixup", "cutmix"})
-    present = ["dropout"] * dropout + ["augmentation"] * augmented
-    return "with " + " and ".join(present) if present else "while the weights changed"
 
 
 class Verdict(NamedTuple):
@@ -74,11 +22,14 @@ class Verdict(NamedTuple):
     reason: str  # as a sentence
 
 
-def verdict(train_accuracy: float, val_accuracy: float) -> Verdict:
+def verdict(train_accuracy: float, history: Sequence[Epoch]) -> Verdict:
     """Whether a model has learned too little or too much of its training images, and why so.
 
-    Both accuracies must be measured alike: the same weights, evaluation mode, no augmentation.
+    ``train_accuracy`` must be measured as the validation accuracy of the last epoch was: the same
+    weights, evaluation mode, no augmentation.
     """
+    val_accuracy = history[-1].val_accuracy
+    falling = len(history) > 1 and history[-1] is min(history, key=lambda row: row.val_loss)
     gap = 100 * (train_accuracy - val_accuracy)
     finding, limit = "balanced", f"the {100 * LARGEST_GAP:.0f} points this lab accepts"
     reading = f", within {limit}" if gap >= 0 else ""
@@ -86,10 +37,10 @@ def verdict(train_accuracy: float, val_accuracy: float) -> Verdict:
         finding, reading = "overfitting", f", more than {limit}"
     elif train_accuracy < TRAIN_LIMIT:
         finding = "underfitting"
-        reading = (
-            "; more epochs, more capacity or a better learning rate should raise both (rule of "
-            f"thumb: training accuracy below {TRAIN_LIMIT:.0%})"
-        )
+        mend = "more capacity or a better learning rate should raise both"
+        if falling:
+            mend = "validation loss was lowest in the last epoch, so first of all train longer"
+        reading = f"; {mend} (rule of thumb: training accuracy below {TRAIN_LIMIT:.0%})"
     apart = f", a gap of {gap:.1f} percentage points"
     if gap < 0:
         apart = f"; validation accuracy is {-gap:.1f} points higher"
@@ -122,23 +73,97 @@ def schedule_effect(history: Sequence[Epoch], rates: Sequence[float]) -> str:
     )
 
 
-def signs(usual: Sequence[Epoch], slow: Sequence[Epoch], wild: Sequence[Epoch]) -> str:
-    """What trainings with a usual, too small and too large a learning rate show, a line for two."""
-    lowest, last, end = min(usual, key=lambda row: row.val_loss), usual[-1], slow[-1]
-    rise = last.val_loss / lowest.val_loss - 1
-    reading = "overfitting" if rise > 0.1 else "too little to call it overfitting"
+def rates_reading(rates: Sequence[float]) -> str:
+    """How the learning rates of all batches are spread, as a sentence."""
+    highest = max(rates)
+    large = sum(rate > highest / 2 for rate in rates) / len(rates)
+    small = sum(rate < highest / 10 for rate in rates) / len(rates)
     return (
-        f"With the learning rate {last.lr:g} training loss falls to {last.train_loss:.2f}; "
-        f"validation loss is lowest in epoch {lowest.epoch} of {last.epoch} and "
-        f"{rise:.0%} higher at the end: {reading}.\n"
-        f"With {end.lr:g} training loss gets from {slow[0].train_loss:.2f} to {end.train_loss:.2f} "
-        f"and validation loss to {end.val_loss:.2f}; with {wild[-1].lr:g} training loss begins at "
-        f"{wild[0].train_loss:.2f} and ends at {wild[-1].train_loss:.2f}."
+        f"Of {len(rates):,} batches {large:.0%} have more than half the largest learning rate, "
+        f"{small:.0%} less than a tenth of it."
     )
 
 
-def results(training: Training, resumed_from: int) -> dict[str, Any]:
-    """The plain results of a finished training, by the names that training.json has them."""
+def loss_reading(history: Sequence[Epoch], classes: int) -> str:
+    """Whether the losses fell, and whether validation loss turned, in two sentences."""
+    first, last, lowest = history[0], history[-1], min(history, key=lambda row: row.val_loss)
+    text = (
+        f"Training loss went from {first.train_loss:.3f} to {last.train_loss:.3f}, where guessing "
+        f"among {classes} classes gives {log(classes):.3f}. "
+    )
+    if lowest is last:
+        return text + "Validation loss was lowest in the last epoch: it has not turned."
+    rise = last.val_loss / lowest.val_loss - 1
+    return text + (
+        f"Validation loss was lowest in epoch {lowest.epoch} of {last.epoch} and ended {rise:.1%} "
+        "above that."
+    )
+
+
+def accuracy_reading(history: Sequence[Epoch], images: int) -> str:
+    """How sure the best epoch is the best, by the standard error on so many validation images."""
+    best = best_of(list(history))
+    error = sqrt(best.val_accuracy * (1 - best.val_accuracy) / images)
+    near = sum(row.val_accuracy >= best.val_accuracy - error for row in history) - 1
+    others = f"{near} other{'s are' if near > 1 else ' is'}" if near else "No other epoch is"
+    return (
+        f"Of {len(history)} epochs number {best.epoch} is best, with {best.val_accuracy:.2%} of "
+        f"{images:,} validation images right, give or take a standard error of {100 * error:.1f} "
+        f"points. {others} within one of it."
+    )
+
+
+def signs(trainings: Mapping[str, Rows]) -> str:
+    """What each of four small trainings shows, in the order of the notebook, as a Markdown list."""
+    histories = {name: numbered(rows) for name, rows in trainings.items()}
+    (usual, told), (tiny, small), (slow, low), (wild, high) = histories.items()
+    lowest, end = min(told, key=lambda row: row.val_loss), told[-1]
+    rise = end.val_loss / lowest.val_loss - 1
+    finding = "overfitting" if rise > 0.1 else "too little to call it overfitting"
+    half = small[len(small) // 2].train_loss - small[-1].train_loss
+    return f"""\
+- {usual}: training loss falls to {end.train_loss:.2f}; validation loss is lowest in epoch
+  {lowest.epoch} of {end.epoch} and {rise:.0%} higher at the end: {finding}.
+- {tiny}: training loss ends at {small[-1].train_loss:.2f}, validation loss at
+  {small[-1].val_loss:.2f}; in the second half of the epochs training loss fell by {half:.2f}.
+- {slow}: training loss gets from {low[0].train_loss:.2f} to {low[-1].train_loss:.2f}.
+- {wild}: training loss begins at {high[0].train_loss:.2f} and ends at {high[-1].train_loss:.2f}."""
+
+
+def compared(trainings: Mapping[str, Rows]) -> str:
+    """Where two small trainings end, and how low their validation loss got, in two sentences."""
+    histories = {name: numbered(rows) for name, rows in trainings.items()}
+    parts = [
+        f"{name}: training loss ends at {history[-1].train_loss:.2f}, validation loss at "
+        f"{history[-1].val_loss:.2f}, after a lowest {lowest.val_loss:.2f} in epoch {lowest.epoch}"
+        for name, history in histories.items()
+        for lowest in [min(history, key=lambda row: row.val_loss)]
+    ]
+    (one, first), (other, second) = histories.items()
+    gaps = [history[-1].val_loss - history[-1].train_loss for history in (first, second)]
+    return (
+        f"{'; '.join(parts)}. The gap between the two losses ends at {gaps[0]:+.2f} ({one}) and "
+        f"{gaps[1]:+.2f} ({other}). One seed on {first[-1].epoch} epochs is an example, no proof."
+    )
+
+
+def gradients(model: nn.Module) -> list[dict[str, Any]]:
+    """Norm and gradient of each array of weights, but biases and norms, as rows of a table."""
+    return [
+        {"weights": name, "count": p.numel(), "norm": p.norm().item(),
+         "gradient": p.grad.norm().item()}
+        for name, p in model.named_parameters()
+        if p.requires_grad and p.ndim > 1
+    ]  # fmt: skip
+
+
+def results(training: Training) -> dict[str, Any]:
+    """The plain results of a training, by the names that training.json has them.
+
+    Raises LabError for one that has not finished: its results are of no use to anyone.
+    """
+    if not training.finished:
+        raise LabError("This training has not finished; run its cell again, and then this one.")
     history, best, last = training.history, best_of(training.history), training.history[-1]
     return {
         "epochs": len(history),
@@ -153,8 +178,14 @@ def results(training: Training, resumed_from: int) -> dict[str, Any]:
         "device": training.machine.device.type,
         "threads": [choice._asdict() for choice in training.choices],
         "threads_reason": training.choices[-1].reason,
-        "resumed_from_epoch": resumed_from,
+        "resumed_from_epoch": training.resumed_from,
     }
+
+
+def earlier_seconds(training: Training, opened_with: int) -> float:
+    """How long other sessions trained, of which one left the notebook so many epochs."""
+    rows = training.history[: min(opened_with, training.resumed_from)]
+    return sum(row.seconds for row in rows)
 
 
 def pace(training: Training) -> str:

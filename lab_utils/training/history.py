@@ -1,5 +1,6 @@
 """The history of a training, an ``Epoch`` each; without torch, so that the report loads quickly."""
 
+from collections.abc import Iterable, Sequence
 import csv
 import io
 from pathlib import Path
@@ -39,6 +40,11 @@ class ThreadChoice(NamedTuple):
             f" from epoch {self.epoch}, step {self.step} on" if self.epoch + self.step > 1 else ""
         )
         return f"threads: {self.threads}{when}, because {self.reason}"
+
+
+def numbered(rows: Iterable[Sequence[float]]) -> list[Epoch]:
+    """Epochs 1, 2, ... of what ``train_epoch`` and ``validate`` returned: four numbers a row."""
+    return [Epoch(number, *row, 0.0, 0.0, 0.0) for number, row in enumerate(rows, 1)]
 
 
 def best_of(history: list[Epoch]) -> Epoch:

@@ -1,8 +1,8 @@
-"""The loop that notebook 04 shows, and a training: all that a recipe puts around the loop.
+"""The two loops that notebook 04 shows, and a training: all that a recipe puts around them.
 
-The loop knows a model, batches, a loss and an optimiser. Mixed precision, label smoothing, MixUp,
-accumulated gradients, clipping, the schedule and the average of the weights are done by these four,
-as ``Training`` makes them: a recipe without them leaves no trace, and any loop will do.
+``train_epoch`` knows a model, batches, a loss and an optimiser. Mixed precision, label smoothing,
+MixUp, accumulated gradients, clipping, the schedule and the average of the weights are done by
+these four, as ``Training`` makes them: a recipe without them leaves no trace, and any loop will do.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,19 +17,27 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lab_utils.core.settings import Settings
-from lab_utils.data.batches import training_batches
-from lab_utils.data.dataset import Dataset
+from lab_utils.data.batches import Batches, training_batches
+from lab_utils.data.dataset import Dataset, Split
 from lab_utils.model.build import new_model
 from lab_utils.model.predict import count_correct
 from lab_utils.setup.hardware import Machine
 from lab_utils.training.checkpoints import rng_state, set_rng_state
 from lab_utils.training.history import Epoch, ThreadChoice, best_of
-from lab_utils.training.optim import make_optimizer, make_plateau, make_schedule
+from lab_utils.training.optim import (
+    Accumulation,
+    Objective,
+    make_optimizer,
+    make_plateau,
+    make_schedule,
+)
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, 3, H, W) float32, targets (B,) int64 or (B, K) shares
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (B, K) and targets to a scalar
 Loop = Callable[[nn.Module, Iterable[Batch], Loss, Any], tuple[float, float]]  # as train_epoch
+Validate = Callable[[nn.Module, Iterable[Batch]], tuple[float, float]]  # as validate
 OnStep = Callable[[int, Tensor], None]  # after each batch: its number in the epoch, and its loss
+EVAL_BATCH = 500  # images; evaluation keeps no activations, so more fit than in training
 
 
 def train_epoch(
@@ -51,13 +59,28 @@ def train_epoch(
     return float(loss_sum) / images, float(correct) / images
 
 
+def validate(model: nn.Module, batches: Iterable[Batch]) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy of all images, in evaluation mode, without gradients."""
+    mode = model.training
+    model.eval()
+    logits, targets = [], []
+    with torch.no_grad():
+        for inputs, classes in batches:
+            logits.append(model(inputs))
+            targets.append(classes)
+    model.train(mode)
+    logits, targets = torch.cat(logits), torch.cat(targets)
+    correct = count_correct(logits, targets).item()
+    return cross_entropy(logits, targets).item(), correct / len(targets)
+
+
 class Training:
     """Model, batches, optimiser, schedule and average of one training, as its settings say.
 
     ``model`` is the settings' network (or one handed in), on the machine's device with channels
     last; ``batches`` may be replaced by any iterable of batches; ``history`` has an ``Epoch`` for
-    each that ``fit`` has finished, ``choices`` how many threads it used. Raises LabError where
-    batch size or weights cannot be had.
+    each that ``fit`` has finished, ``choices`` how many threads it used, ``resumed_from`` after how
+    many it was last gone on with. Raises LabError where batch size or weights cannot be had.
     """
 
     def __init__(
@@ -70,6 +93,7 @@ class Training:
         self._order = self.batches  # kept for the state, if batches are replaced
         self.history: list[Epoch] = []
         self.choices: list[ThreadChoice] = []  # ``Pace`` makes them
+        self.resumed_from = 0
         self.average: AveragedModel | None = None
         if settings.ema_decay:
             follow = get_ema_multi_avg_fn(settings.ema_decay)
@@ -80,8 +104,7 @@ class Training:
             # The kernels of a step are recorded once as a CUDA graph and replayed, so that Python's
             # launching of them, most of a small network's step on a GPU, is paid once.
             self.network = torch.compile(self.model, mode="reduce-overhead")
-        if machine.dtype != torch.float32:
-            self.network = MixedPrecision(self.network, machine)
+        self.network = _precise(self.network, machine)
 
     def use_optimizer(self, optimizer: Optimizer) -> None:
         """Train with ``optimizer``: its steps clip first, and move schedule and average after."""
@@ -96,8 +119,6 @@ class Training:
             optimizer.register_step_post_hook(lambda *_: average.update_parameters(model))
         self.loss_function: Loss = cross_entropy
         if settings.accumulate > 1 or settings.label_smoothing:
-            from lab_utils.training.accumulation import Accumulation, Objective
-
             self.optimizer = Accumulation(optimizer, len(self.dataset.train), settings)
             self.loss_function = Objective(settings.label_smoothing, self.optimizer.share)
 
@@ -139,6 +160,15 @@ class Training:
 
         return train_epoch(self.network, told(), noted, self.optimizer)
 
+    def validate(
+        self, validate: Validate = validate, split: Split | None = None
+    ) -> tuple[float, float]:
+        """Mean loss and accuracy of ``split``, or of the validation images, as they are."""
+        batches = Batches(
+            split or self.dataset.val, EVAL_BATCH, self.dataset.normalization, self.machine.device
+        )
+        return validate(_precise(self.judged, self.machine), batches)
+
     def _parts(self) -> dict[str, Any]:
         optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
         parts = {"model": self.model, "optimizer": optimizer, "schedule": self.schedule}
@@ -151,6 +181,7 @@ class Training:
             **{name: part.state_dict() for name, part in self._parts().items()},
             "history": [row._asdict() for row in self.history],
             "choices": [choice._asdict() for choice in self.choices],
+            "resumed_from": self.resumed_from,
             "data": self.dataset.fingerprint,
             "order_rng": self._order.generator.get_state(),
             "rng": rng_state(self.machine.device),
@@ -168,6 +199,7 @@ class Training:
             part.load_state_dict(state[name])
         self.history = [Epoch(**row) for row in state["history"]]
         self.choices = [ThreadChoice(**row) for row in state.get("choices", ())]
+        self.resumed_from = state.get("resumed_from", 0)
         self._order.epoch = len(self.history)
         self._order.generator.set_state(state["order_rng"])
         set_rng_state(state["rng"], self.machine.device)
@@ -177,12 +209,17 @@ def _clip(model: nn.Module, norm: float, *_: Any) -> None:
     clip_grad_norm_(model.parameters(), norm)
 
 
+def _precise(model: nn.Module, machine: Machine) -> nn.Module:
+    """``model`` in the machine's precision: itself where that is float32."""
+    return model if machine.dtype == torch.float32 else MixedPrecision(model, machine)
+
+
 class MixedPrecision(nn.Module):
     """``model`` with matrix products in the machine's precision; its logits are float32."""
 
     def __init__(self, model: nn.Module, machine: Machine) -> None:
         super().__init__()
-        self.model, self.machine = model, machine
+        self.model, self.machine, self.training = model, machine, model.training
 
     def forward(self, inputs: Tensor) -> Tensor:
         with self.machine.autocast():

@@ -1,21 +1,73 @@
 """What the lab says of a recipe and of its curves."""
 
+from types import SimpleNamespace
+
 import pytest
 from toy import CPU
 
-from lab_utils.training.findings import hyperparameters, schedule_effect, verdict
+from lab_utils.training.findings import (
+    accuracy_reading,
+    earlier_seconds,
+    loss_reading,
+    rates_reading,
+    schedule_effect,
+    verdict,
+)
 from lab_utils.training.history import Epoch
 from lab_utils.training.loop import Training
 from lab_utils.training.optim import schedule_values
+from lab_utils.training.recipe import hyperparameters
+
+
+def history(*accuracies, losses=None):
+    losses = losses or [2.0 - i for i in range(len(accuracies))]
+    return [
+        Epoch(i, 1.0, 0.5, loss, accuracy, 1e-3, 10.0, 1.0)
+        for i, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True), 1)
+    ]
 
 
 def test_the_verdict_follows_from_the_gap_and_the_training_accuracy():
-    assert verdict(0.95, 0.80)[0] == "overfitting"
-    assert verdict(0.60, 0.58)[0] == "underfitting"
-    assert verdict(0.82, 0.79)[0] == "balanced"
-    assert "gap of 3.0 percentage points" in verdict(0.82, 0.79)[1]
-    assert "validation accuracy is 0.8 points higher" in verdict(0.82, 0.828)[1]
-    assert verdict(0.79, 0.78)[1].endswith("(rule of thumb: training accuracy below 80%).")
+    assert verdict(0.95, history(0.80))[0] == "overfitting"
+    assert verdict(0.60, history(0.58))[0] == "underfitting"
+    assert verdict(0.82, history(0.79))[0] == "balanced"
+    assert "gap of 3.0 percentage points" in verdict(0.82, history(0.79))[1]
+    assert "validation accuracy is 0.8 points higher" in verdict(0.82, history(0.828))[1]
+    assert verdict(0.79, history(0.78))[1].endswith("(rule of thumb: training accuracy below 80%).")
+
+
+def test_a_model_whose_validation_loss_still_falls_is_to_be_trained_longer_first():
+    falling, level = history(0.5, 0.6), history(0.5, 0.6, losses=[1.0, 1.1])
+    assert "first of all train longer" in verdict(0.6, falling)[1]
+    assert "more capacity" in verdict(0.6, level)[1]
+    assert "longer" not in verdict(0.6, level)[1]
+
+
+def test_the_readings_of_the_curves_are_of_their_numbers():
+    rows = history(0.50, 0.62, 0.60, 0.615, losses=[1.5, 1.0, 1.2, 1.1])
+    assert "lowest in epoch 2 of 4 and ended 10.0% above that" in loss_reading(rows, 10)
+    assert "guessing among 10 classes gives 2.303" in loss_reading(rows, 10)
+    assert "it has not turned" in loss_reading(rows[:2], 10)
+    # a standard error of 100 images is 4.9 points, of 10,000 half a point
+    assert "4.9 points. 2 others are within one of it." in accuracy_reading(rows, 100)
+    assert "0.5 points. No other epoch is within one of it." in accuracy_reading(rows, 10_000)
+    assert accuracy_reading(rows[:1], 100).endswith("No other epoch is within one of it.")
+    assert rates_reading([1.0, 0.6, 0.4, 0.05]).endswith(
+        "50% have more than half the largest learning rate, 25% less than a tenth of it."
+    )
+
+
+def test_only_what_other_sessions_trained_counts_as_earlier():
+    rows = history(0.5, 0.6, 0.7)
+    for resumed_from, opened_with, seconds in (
+        (0, 0, 0),
+        (2, 0, 0),
+        (2, 2, 20),
+        (2, 1, 10),
+        (0, 3, 0),
+    ):
+        training = SimpleNamespace(history=rows, resumed_from=resumed_from)
+        assert earlier_seconds(training, opened_with) == seconds
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])

@@ -1,22 +1,27 @@
 """What a training promises: the same again, the same after a stop, and errors for people."""
 
 from dataclasses import replace
+from functools import partial
 import math
 
+import nbformat
 import pytest
 import torch
 from torch import nn
 from toy import CPU, Watch, same, train, without_times
 
 from lab_utils import LabError
+from lab_utils.core.files import one_training
+from lab_utils.core.params import project_root
 from lab_utils.core.run import Run
 from lab_utils.data.batches import Batches, training_batches
 from lab_utils.model.predict import accuracy, predict
+from lab_utils.training import findings
 from lab_utils.training.checkpoints import load_best, load_checkpoint
 import lab_utils.training.fit as fit_module
-from lab_utils.training.fit import fit
+from lab_utils.training.fit import Stopped, fit
 from lab_utils.training.history import Epoch, read_history, write_history
-from lab_utils.training.loop import Training
+from lab_utils.training.loop import Training, train_epoch, validate
 from lab_utils.training.optim import schedule_values
 
 
@@ -92,6 +97,127 @@ def test_a_training_stopped_in_mid_epoch_ends_with_the_same_weights(
     )
     assert same(cut[0].state_dict(), best[0].state_dict())
     assert cut[1] == best[1]
+
+
+def interrupted(at, whole=train_epoch):
+    """``train_epoch`` with the stop button pressed in the step ``at``, counted over the epochs."""
+    steps = iter(range(1, 1000))
+
+    def some_steps(model, batches, loss_function, optimizer):
+        def told():
+            for batch in batches:
+                if next(steps) == at:
+                    raise KeyboardInterrupt
+                yield batch
+
+        return whole(model, told(), loss_function, optimizer)
+
+    return some_steps
+
+
+@pytest.fixture
+def kernel(runs, dataset, settings):
+    """A new kernel in which the cells of notebook 04 before the training were run: its names."""
+
+    def start(name="toy"):
+        run = Run.create(settings, name)
+        run.begin("04_training")
+        names = {"Training": Training, "fit": partial(fit, progress=Watch()), "nn": nn, "run": run}
+        names |= {"settings": settings, "dataset": dataset, "machine": CPU, "validate": validate}
+        return names
+
+    return start
+
+
+def run_cell(names, train_epoch=train_epoch, fresh=False):
+    """Run the training cell of notebook 04 in the kernel of these ``names``."""
+    cells = nbformat.read(project_root() / "notebooks/04_training.ipynb", as_version=4).cells
+    (source,) = (cell.source for cell in cells if cell.id == "train")
+    assert source.count("fresh = False") == 1
+    names["train_epoch"] = train_epoch
+    exec(source.replace("fresh = False", f"fresh = {fresh}"), names)
+    return names["training"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("steps", [(2,), (6,), (3, 6), (1, 7, 2)])  # an epoch has 4
+def test_the_training_cell_run_again_at_any_moment_ends_with_the_same_weights(
+    kernel, steps, restarted
+):
+    whole, names = run_cell(kernel("whole")), kernel("cut")
+    for at in steps:
+        with pytest.raises(Stopped):
+            run_cell(names, interrupted(at))
+        names = kernel("cut") if restarted else names
+    done = run_cell(names)
+    again = run_cell(kernel("cut"), interrupted(1))  # finished: not a step more
+    for training in (done, again):
+        assert same(whole.model.state_dict(), training.model.state_dict())
+        assert without_times(whole.history) == without_times(training.history)
+        assert findings.results(training)["resumed_from_epoch"] == (1 if max(steps) > 4 else 0)
+
+
+def test_a_finished_training_is_trained_again_only_where_fresh_says_so(kernel):
+    names = kernel()
+    first = run_cell(names)
+    names["run"].finish()
+    before = names["run"].manifest
+    run_cell(kernel(), interrupted(1))
+    assert Run.load("toy").manifest == before
+    with pytest.raises(Stopped):
+        run_cell(kernel(), interrupted(1), fresh=True)
+    assert Run.load("toy").manifest["04_training"]["status"] == "running"
+    assert same(first.model.state_dict(), run_cell(kernel()).model.state_dict())
+
+
+def test_a_stop_is_one_line_that_says_how_to_go_on(tmp_path, dataset, settings):
+    again = "Run this cell again to"
+    for at, words in (
+        (1, f"epoch 1 of 3. {again} begin again."),
+        (6, f"epoch 2 of 3; epoch 1 is kept. {again} go on."),
+        (6, f"epoch 3 of 3; epochs 1 to 2 are kept. {again} go on."),
+    ):
+        with pytest.raises(Stopped) as stop:
+            fit(Training(settings, dataset, CPU), tmp_path, interrupted(at), progress=Watch())
+        assert str(stop.value) == f"Stopped in {words}"
+        assert stop.value._render_traceback_() == [str(stop.value)]
+        assert stop.value.__suppress_context__
+
+
+def test_what_a_stopped_training_found_cannot_be_recorded(tmp_path, dataset, settings):
+    training = Training(settings, dataset, CPU)
+    with pytest.raises(Stopped):
+        fit(training, tmp_path, interrupted(6), progress=Watch())
+    with pytest.raises(LabError, match="has not finished"):
+        findings.results(training)
+
+
+def test_two_processes_cannot_train_one_run(tmp_path, dataset, settings):
+    with one_training(tmp_path), pytest.raises(LabError, match="being trained by another"):
+        train(tmp_path, dataset, settings)
+    assert not (tmp_path / "history.csv").exists()
+    with pytest.raises(Stopped):  # who stops gives the lock back
+        fit(Training(settings, dataset, CPU), tmp_path, interrupted(1), progress=Watch())
+    _, history = train(tmp_path, dataset, settings)
+    assert len(history) == 3
+
+
+def test_a_validation_of_ones_own_decides_which_epoch_is_best(tmp_path, dataset, settings):
+    found = iter([(1.0, 0.2), (2.0, 0.9), (3.0, 0.4)])
+    seen = []
+
+    def my_validation(model, batches):
+        seen.append(sum(len(targets) for _, targets in batches))
+        return next(found)
+
+    history = fit(Training(settings, dataset, CPU), tmp_path, validate=my_validation)
+    assert [(row.val_loss, row.val_accuracy) for row in history] == [
+        (1.0, 0.2),
+        (2.0, 0.9),
+        (3.0, 0.4),
+    ]
+    assert seen == [30, 30, 30]
+    assert load_best(tmp_path / "checkpoints" / "best.pt")[1].epoch == 2
 
 
 def test_a_finished_training_is_not_trained_again(tmp_path, dataset, settings):
@@ -350,4 +476,5 @@ def test_a_loop_that_computes_its_own_loss_is_taken_too(tmp_path, dataset, setti
         return 1.0, 0.5
 
     training = Training(settings, dataset, CPU)
-    assert [row.train_loss for row in fit(training, tmp_path, own_loss, Watch())] == [1.0] * 3
+    history = fit(training, tmp_path, own_loss, progress=Watch())
+    assert [row.train_loss for row in history] == [1.0] * 3

@@ -18,10 +18,10 @@ from lab_utils.data.batches import Batches, normalize, training_batches
 from lab_utils.data.dataset import Split
 from lab_utils.model.predict import accuracy, predict
 from lab_utils.setup.hardware import Machine
-from lab_utils.training.accumulation import Objective
 from lab_utils.training.checkpoints import load_best, load_checkpoint
 from lab_utils.training.fit import fit
-from lab_utils.training.loop import Training, train_epoch
+from lab_utils.training.loop import Training, train_epoch, validate
+from lab_utils.training.optim import Objective
 
 
 def toy_net():
@@ -213,11 +213,35 @@ def test_a_recipe_without_extras_leaves_no_trace_in_the_training(dataset, settin
     assert type(training.optimizer) is torch.optim.Adam
 
 
-def test_the_loop_of_the_notebook_is_the_librarys():
+@pytest.mark.parametrize("function", [train_epoch, validate])
+def test_the_loops_of_the_notebook_are_the_librarys(function):
     cells = nbformat.read(project_root() / "notebooks/04_training.ipynb", as_version=4).cells
-    (source,) = (c.source for c in cells if c.source.startswith("def train_epoch("))
+    (source,) = (c.source for c in cells if c.source.startswith(f"def {function.__name__}("))
     assert len(source.splitlines()) <= 15
     theirs = ast.parse(source).body[0].body
-    ours = ast.parse(textwrap.dedent(inspect.getsource(train_epoch))).body[0].body[1:]
+    ours = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0].body[1:]
     assert [ast.dump(line) for line in theirs] == [ast.dump(line) for line in ours]
-    assert len(inspect.signature(train_epoch).parameters) <= 5
+    assert len(inspect.signature(function).parameters) <= 5
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 30])
+def test_validation_counts_every_image_once_and_leaves_the_model_as_it_was(dataset, batch_size):
+    network = nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.Linear(3 * 16 * 16, 3)).train()
+    batches = Batches(dataset.val, batch_size, dataset.normalization)
+    loss, share = validate(network, batches)
+    assert network.training
+    assert next(network.parameters()).grad is None
+    logits, targets = predict(network, Batches(dataset.val, 30, dataset.normalization), CPU)
+    assert loss == pytest.approx(cross_entropy(logits, targets).item(), rel=1e-5)
+    assert share == accuracy(logits, targets)
+
+
+def test_validation_computes_in_the_machines_precision(dataset, settings):
+    bfloat16 = Machine(torch.device("cpu"), "a test", torch.bfloat16, "a test")
+    training, kinds = Training(settings, dataset, bfloat16), []
+    convolution = next(m for m in training.model.modules() if isinstance(m, nn.Conv2d))
+    convolution.register_forward_hook(lambda _, inputs, output: kinds.append(output.dtype))
+    training.model.eval()
+    training.validate()
+    assert set(kinds) == {torch.bfloat16}
+    assert not training.model.training  # as it was
