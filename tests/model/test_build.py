@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 import torchvision
 
 from lab_utils import LabError
@@ -9,7 +10,8 @@ from lab_utils.core.settings import Settings
 from lab_utils.data.dataset import Dataset, Split
 from lab_utils.deployment import _old_export as export
 from lab_utils.deployment._old_engine import load_pixel_model
-from lab_utils.model.build import model_options, new_model
+from lab_utils.model.build import adam, model_options, new_model, origin
+from lab_utils.model.networks import build
 from lab_utils.model.networks.resnet18 import imagenet_file
 from lab_utils.training.checkpoints import Best, load_best, save_best
 
@@ -93,3 +95,34 @@ def test_a_fine_tuned_resnet18_is_loaded_and_exported_without_the_imagenet_file(
     exports = export.export_all(*load_pixel_model(path), tmp_path / "exports")
     for row in export.compare(load_pixel_model(path)[0], exports, torch.rand(2, 3, 32, 32)):
         assert row.max_logit_difference < 1e-4
+
+
+def test_each_parameter_has_one_rate_and_only_speednets_head_a_large_one(model):
+    groups = adam(model).param_groups
+    rates = {parameter: group["lr"] for group in groups for parameter in group["params"]}
+    assert sum(len(group["params"]) for group in groups) == len(rates)
+    assert set(rates) == set(model.parameters())
+    large = [name for name, parameter in model.named_parameters() if rates[parameter] > 1e-3]
+    assert large == (["head.weight"] if type(model).__name__ == "SpeedNet" else [])
+
+
+def test_speednet_learns_a_batch_by_heart_within_a_hundred_steps():
+    torch.manual_seed(0)
+    images, targets = torch.randn(20, 3, 16, 16), torch.arange(20) % 10
+    model = build("speednet", image_size=16, widths=[16, 32, 32])
+    model.init_whitening(images)
+    optimizer = adam(model)
+    for _ in range(100):
+        loss = cross_entropy(model(images), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loss < 0.05:
+            break
+    assert loss < 0.05
+
+
+def test_weights_from_imagenet_are_not_called_untrained():
+    settings = Settings(experiment="smoke", model="resnet18", pretrained=True)
+    assert origin(settings) == "pretrained"
+    assert origin(settings.model_copy(update={"pretrained": False})) == "untrained"
