@@ -128,7 +128,8 @@ def pixel_values(shares: Tensor, dataset: Dataset) -> str:
     """What the histograms (3, 256) show: clipped values, the darkest channel, the normal range."""
     mean, std = dataset.normalization
     black, white = shares[:, 0].mean(), shares[:, 255].mean()
-    low, high = (min((x - m) / s for m, s in zip(mean, std, strict=True)) for x in (0, 1))
+    low = min(-m / s for m, s in zip(mean, std, strict=True))
+    high = max((1 - m) / s for m, s in zip(mean, std, strict=True))
     return (
         f"{white:.1%} of all values are 255, the largest a byte can hold; {black:.1%} are 0. On "
         f"average {CHANNELS[int(np.argmin(mean))]} is the darkest channel, with {min(mean):.3f}; "

@@ -111,9 +111,9 @@ def test_the_closest_and_the_farthest_mean_images_are_named():
 
 @pytest.mark.parametrize("place", [(0, 0), (4, 4), (1, 7), (8, 8)])
 def test_the_share_of_border_in_a_window_is_what_is_cut(place):
-    image = torch.ones(3, 20, 10)
+    image = torch.ones(3, 20, 12)
     bordered = torch.nn.functional.pad(image, (4,) * 4)
-    window = bordered[:, place[0] : place[0] + 20, place[1] : place[1] + 10]
+    window = bordered[:, place[0] : place[0] + 20, place[1] : place[1] + 12]
     text = findings.window(*place, 4, image.shape)
     assert f"{(window == 0).float().mean():.0%} of what it shows is border" in text
     first, second = window.nonzero()[0, 1:].tolist()  # where the image begins in it
