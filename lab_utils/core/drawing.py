@@ -15,6 +15,8 @@ import numpy as np
 BLUE, ORANGE, GREEN, RED, PURPLE, GRAY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666",
 )  # fmt: skip
+# A sheet of paper, in the dark theme too: the figure is the one that the report prints.
+_PAPER = "background:white;border-radius:6px;padding:6px;box-sizing:border-box;max-width:100%"
 HALF = (4.0, 2.9)  # inches; the report prints such figures two in a row, a little smaller
 # Decorates every function that returns a figure: artists take their look when they are made.
 styled = matplotlib.rc_context({
@@ -77,8 +79,8 @@ class Drawing:
         picture = base64.b64encode(self.figure._repr_png_()).decode()
         alt, caption = html.escape(self.alt), html.escape(self.caption)
         return (
-            '<figure style="margin:0"><img style="max-width:100%;background:white" '
-            f'alt="{alt}" src="data:image/png;base64,{picture}">'
+            f'<figure style="margin:0"><img style="{_PAPER}" alt="{alt}" '
+            f'src="data:image/png;base64,{picture}">'
             f"<figcaption>{caption}</figcaption></figure>"
         )
 
