@@ -1,6 +1,6 @@
 """The figures of notebook 05: where the model is right, where it is wrong, and how sure it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 from matplotlib.ticker import PercentFormatter
@@ -13,8 +13,9 @@ from lab_utils.core import drawing
 from lab_utils.core.drawing import BLUE, GRAY, HALF, ORANGE, RED, Drawing, new_figure, styled
 from lab_utils.core.image_grid import image_grid
 from lab_utils.data.dataset import Split
-from lab_utils.evaluation.findings import most_frequent_error, sureness
-from lab_utils.evaluation.metrics import Bin, ClassScores, calibration_error, confused_pairs
+from lab_utils.evaluation.calibration import Scaled
+from lab_utils.evaluation.findings import errors, most_frequent_error, sureness
+from lab_utils.evaluation.metrics import ClassScores, confused_pairs
 
 FEW = 20  # images, in a bin that tells too little
 SURE = 0.9  # the probability from which on a mistake counts as confident
@@ -111,6 +112,26 @@ def mistakes(split: Split, logits: Tensor, classes: Sequence[str], which: Tensor
     )
 
 
+def one_cell(
+    split: Split, logits: Tensor, classes: Sequence[str], true: str, predicted: str
+) -> Drawing:
+    """Up to 16 images of ``split`` of the class ``true`` that were ``predicted``, surest first."""
+    row, column = classes.index(true), classes.index(predicted)
+    confidence, answers = logits.softmax(1).max(1)
+    inside = ((split.targets == row) & (answers == column)).nonzero()[:, 0]
+    which = inside[confidence[inside].argsort(descending=True, stable=True)][:16]
+    images = int((split.targets == row).sum())
+    called = "recognised" if row == column else f"taken for {predicted}"
+    return Drawing(
+        "one_cell",
+        _answers(split, logits, classes, which),
+        f"Of {images:,} test images of the class {true}, {len(inside):,} were {called}; the "
+        f"{len(which)} of which the model is surest.",
+        f"A grid of {len(which)} small images of the class {true}, with the answer {predicted} and "
+        "its probability above each.",
+    )
+
+
 def _answers(
     split: Split, logits: Tensor, classes: Sequence[str], which: Tensor
 ) -> drawing.LabFigure:
@@ -129,31 +150,34 @@ def _answers(
 
 
 @styled
-def calibration(
-    before: Sequence[Bin], after: Sequence[Bin], temperature: float, fitted_on: int
-) -> Drawing:
-    """Accuracy over confidence before and after scaling, above the images in each bin before it.
+def calibration(models: Mapping[str, Scaled]) -> Drawing:
+    """Accuracy over confidence of each of ``models``, before and after scaling, beside each other.
 
-    ``temperature`` was ``fitted_on`` so many images; a bin of fewer than ``FEW`` has no point.
+    Below it the images in each bin as trained; a bin of fewer than ``FEW`` has no point above.
     """
-    figure, (above, below) = new_figure(5.2, 3.6, 2, 1, sharex=True, height_ratios=(3, 1))
-    above.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2, label="perfect")
-    for bins, look, name in ((before, "o-", "as trained"), (after, "s-", "after scaling")):
-        points = np.array([(b.confidence, b.accuracy) for b in bins if b.count >= FEW])
-        above.plot(*points.reshape(-1, 2).T, look, markersize=4.5, label=name)
-    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    above.legend(loc="upper left")
-    edges = [*(b.lower for b in before), before[-1].upper]
-    below.stairs([b.count for b in before], edges, fill=True, color=GRAY)
-    below.yaxis.set_major_formatter("{x:,.0f}")
-    below.set(ylabel="images", xlabel="confidence (probability of the predicted class)")
+    shape = {"sharex": True, "sharey": "row", "height_ratios": (3, 1), "squeeze": False}
+    figure, axes = new_figure(1.2 + 3.0 * len(models), 3.7, 2, len(models), **shape)
+    told = []
+    for (above, below), (name, model) in zip(axes.T, models.items(), strict=True):
+        above.plot([0, 1], [0, 1], "--", color="black", linewidth=1.2, label="perfect")
+        looks = (model.before, "o-", "as trained"), (model.after, "s-", "after scaling")
+        for bins, look, label in looks:
+            points = np.array([(b.confidence, b.accuracy) for b in bins if b.count >= FEW])
+            above.plot(*points.reshape(-1, 2).T, look, markersize=4.5, label=label)
+        above.set(xlim=(0, 1), ylim=(0, 1), title=f"{name}, T = {model.temperature:.2f}")
+        edges = [*(b.lower for b in model.before), model.before[-1].upper]
+        below.stairs([b.count for b in model.before], edges, fill=True, color=GRAY)
+        below.yaxis.set_major_formatter("{x:,.0f}")
+        below.set_xlabel("confidence (probability of the answer)")
+        told.append(f"{name[0].upper()}{name[1:]}: {sureness(model.before)}; {errors(model)}.")
+    axes[0, 0].set_ylabel("accuracy")
+    axes[1, 0].set_ylabel("images")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return Drawing(
         "calibration",
         figure,
-        "Reliability of the probabilities on the test images. The expected calibration error is "
-        f"{calibration_error(before):.3f}; {sureness(before)}. Scaling by T = {temperature:.2f}, "
-        f"fitted on {fitted_on:,} validation images, takes the error to "
-        f"{calibration_error(after):.3f}.",
-        "Above, accuracy over confidence: a curve as trained, one after temperature scaling, and "
-        f"the diagonal; below, the number of images in each of {len(before)} bins.",
+        f"Reliability of the probabilities on the test images. {' '.join(told)}",
+        f"For each of {len(models)} models, above, accuracy over confidence: a curve as trained, "
+        "one after temperature scaling, and the diagonal; below, the number of images in each of "
+        f"{len(edges) - 1} bins.",
     )

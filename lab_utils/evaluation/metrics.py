@@ -15,10 +15,7 @@ from scipy.special import log_softmax
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
-from lab_utils.training.history import LARGEST_GAP, Epoch
-
 BINS = 15  # of the calibration error
-LOWEST_VAL_ACCURACY = 0.75  # the course's criterion
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
@@ -57,10 +54,15 @@ def summarize(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
     }
 
 
+def losses(logits: ArrayLike, targets: ArrayLike) -> np.ndarray:
+    """Of each image -ln of the probability of its true class, in nats: (N,) float64."""
+    which = np.asarray(targets)[:, None]
+    return -np.take_along_axis(_log_probabilities(logits), which, axis=1)[:, 0]
+
+
 def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
-    """The mean of -ln of the probability of the true class, in nats."""
-    of_the_true = np.take_along_axis(_log_probabilities(logits), np.asarray(targets)[:, None], 1)
-    return float(-of_the_true.mean())
+    """The mean of ``losses``."""
+    return float(losses(logits, targets).mean())
 
 
 def _predicted(logits: ArrayLike) -> np.ndarray:
@@ -151,33 +153,3 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     """The expected calibration error of these bins (Guo et al., arXiv:1706.04599)."""
     gaps = sum(b.count * abs(b.confidence - b.accuracy) for b in bins if b.count)
     return gaps / sum(b.count for b in bins)
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """What a training should reach, what was ``found``, and whether it ``passed``."""
-
-    criterion: str
-    found: str
-    passed: bool | None  # None where one epoch alone leaves nothing to compare
-
-
-def success_criteria(
-    history: Sequence[Epoch], train_accuracy: float, val_accuracy: float
-) -> list[Criterion]:
-    """Three of the course's criteria, judged for a training.
-
-    ``train_accuracy`` and ``val_accuracy`` are of the same weights in evaluation mode: accuracy
-    measured while training is pulled down by dropout and augmentation, and hides the gap.
-    """
-    first, last = history[0].train_loss, history[-1].train_loss
-    gap, several = train_accuracy - val_accuracy, len(history) > 1
-    high = f"Validation accuracy above {LOWEST_VAL_ACCURACY:.0%}"
-    close = f"Training accuracy at most {100 * LARGEST_GAP:.0f} points above validation"
-    losses = f"{first:.3f} to {last:.3f}" if several else "one epoch only"
-    falls = last < first if several else None
-    return [
-        Criterion(high, f"{val_accuracy:.2%}", val_accuracy > LOWEST_VAL_ACCURACY),
-        Criterion("Training loss falls from first to last epoch", losses, falls),
-        Criterion(close, f"{100 * gap:+.1f} points", gap <= LARGEST_GAP),
-    ]

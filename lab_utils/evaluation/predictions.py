@@ -1,4 +1,4 @@
-"""The logits of the test images, kept for other figures; a temperature and an average for them."""
+"""The logits of the test images, kept for others to read, and averaged over several runs."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -8,13 +8,12 @@ import zipfile
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
 from lab_utils import LabError
 from lab_utils.core.files import write_atomic
-from lab_utils.core.run import Run, tested_runs
-from lab_utils.evaluation.metrics import cross_entropy
+from lab_utils.core.opening import tested_runs
+from lab_utils.core.run import Run
 
 
 class Predictions(NamedTuple):
@@ -39,21 +38,6 @@ def load_predictions(path: Path) -> Predictions:
         raise LabError(
             f"{path} is missing or damaged ({error}); run 05_evaluation again."
         ) from None
-
-
-def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
-    """The T in 0.05 to 20 with the least cross-entropy of ``logits / T`` (arXiv:1706.04599).
-
-    (N, K) logits and (N,) targets of images that the test split does not hold. The cross-entropy
-    has one minimum, as it is convex in 1 / T, at zero where no image is wrong.
-    """
-    logits = np.asarray(logits, np.float64)
-
-    def loss(log_temperature: float) -> float:
-        return cross_entropy(logits / np.exp(log_temperature), targets)
-
-    found = minimize_scalar(loss, bounds=np.log([0.05, 20.0]), method="bounded")
-    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
 
 
 def mean_probabilities(members: Iterable[ArrayLike]) -> np.ndarray:

@@ -8,9 +8,11 @@ from torch import nn
 from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 from lab_utils.data.dataset import Split
-from lab_utils.evaluation import figures, metrics
+from lab_utils.evaluation import figures, findings, metrics
+from lab_utils.evaluation.calibration import Scaled, scale
+from lab_utils.evaluation.criteria import Criterion
 from lab_utils.evaluation.findings import most_frequent_error, sureness, verdict, what_we_found
-from lab_utils.evaluation.metrics import Bin, Criterion
+from lab_utils.evaluation.metrics import Bin
 
 
 def answers(predicted, classes):
@@ -61,7 +63,9 @@ def record():
         "confused_pairs": metrics.confused_pairs(counts, classes),
         "reliability": metrics.reliability(logits, targets),
         "criteria": [Criterion("A", "7", True)],
-        "temperature": 1.5, "ece_scaled": 0.01,
+        "temperature": 1.5, "ece_scaled": 0.01, "test_loss_change_low": -0.1,
+        "test_loss_change_high": 0.1, "overconfident_ece": 0.3, "overconfident_ece_scaled": 0.02,
+        "overconfident_temperature": 2.5,
     }  # fmt: skip
 
 
@@ -69,7 +73,11 @@ def test_what_we_found_is_drawn_from_the_record():
     text = what_we_found(record())
     assert text.startswith("- **80.00%** of 5 test images are right")
     assert "Best class cat (100.0%), worst class dog (66.7%). The most" in text
+    assert "changes the cross-entropy by no more than chance)" in text
+    assert "overconfident: ECE 0.300, and\n  0.020 with temperature 2.50" in text
     assert "All 1 criteria are met." in text
+    clear = what_we_found(record() | {"test_loss_change_high": -0.05})
+    assert "by more than chance)" in clear
 
 
 def test_single_numbers_go_to_metrics_json_and_rows_to_evaluation_json(runs):
@@ -132,14 +140,17 @@ def test_the_figures_draw_any_number_of_classes(classes):
     targets = torch.randint(classes, (200,), generator=generator)
     logits = answers((targets + (torch.arange(200) % 3 == 0)) % classes, classes)
     names = [f"a class with a long name {i}" for i in range(classes)]
-    bins = metrics.reliability(logits, targets)
+    split = Split(torch.zeros(200, 3, 9, 9, dtype=torch.uint8), targets)
+    model = scale(logits, targets, 1.5)
     for drawing in (
         figures.confusion_matrix(metrics.confusion(logits, targets), names),
         figures.per_class(metrics.per_class(logits, targets, names)),
-        figures.calibration(bins, bins, 1.5, 200),
+        figures.calibration({"a": model, "b": model}),
+        figures.one_cell(split, logits, names, names[0], names[1]),
     ):
         assert drawing.encode()
-        assert drawing.file == f"figures/{drawing.name}.svg"
+        kind = "png" if drawing.name == "one_cell" else "svg"
+        assert drawing.file == f"figures/{drawing.name}.{kind}"
 
 
 def test_the_accuracy_over_all_classes_counts_images_not_classes():
@@ -153,7 +164,105 @@ def test_a_model_without_a_mistake_is_drawn_too():
     assert "No test image" in figures.confusion_matrix(counts, ["a", "b"]).caption
 
 
+def scaled(low, high, temperature=1.25):
+    """A model whose confidence of 90% becomes 82%, where 80% are right."""
+    return Scaled(temperature, bins(0.9, 0.8), bins(0.82, 0.8), 0.6780, 0.6778, low, high)
+
+
 def test_the_caption_of_calibration_holds_its_numbers():
-    caption = figures.calibration(bins(0.9, 0.8), bins(0.82, 0.8), 1.234, 500).caption
-    assert "error is 0.100; the mean confidence is 90.0%, the accuracy 80.0%" in caption
-    assert "T = 1.23, fitted on 500 validation images, takes the error to 0.020." in caption
+    drawing = figures.calibration({"this run": scaled(-1, 1), "by heart": scaled(-1, 1, 2.5)})
+    assert "This run: the mean confidence is 90.0%, the accuracy 80.0%" in drawing.caption
+    assert "T = 1.25 takes the calibration error from 0.100 to 0.020. By heart" in drawing.caption
+    titles = [axes.get_title() for axes in drawing.figure.axes]
+    assert titles[:2] == ["this run, T = 1.25", "by heart, T = 2.50"]
+
+
+def test_a_change_within_chance_is_called_so():
+    text = findings.scaling({"this run": scaled(-0.0005, 0.0001)})
+    assert "from 0.6780 to 0.6778. The latter is -0.0002, with a 95% interval of -0.0005 to" in text
+    assert "no change beyond chance" in text
+    assert "more than chance" in findings.scaling({"this run": scaled(-0.0003, -0.0001)})
+
+
+def test_counts_are_told_with_what_they_leave_open():
+    assert findings.counted(torch.tensor([True] * 102 + [False] * 26)) == (
+        "102 of 128 are right, 79.69%. The 95% interval of the accuracy goes from 71.90% to 85.74%."
+    )
+
+
+def test_validation_and_test_accuracy_are_compared_with_both_errors():
+    # 1.96 * sqrt(0.7812 * 0.2188 / 10,000 + 0.7803 * 0.2197 / 5,000) = 0.0140
+    summary = {"test_accuracy": 0.7812, "test_images": 10_000}
+    text = findings.against_validation(summary, 0.7803, 5000)
+    assert text.endswith("lie 0.1 points apart; chance alone explains up to 1.4.")
+    assert "there is more to it" in findings.against_validation(summary, 0.80, 5000)
+
+
+def test_the_surprise_of_guessing_is_the_logarithm_of_the_classes():
+    text = findings.surprise(np.log(4), 4)
+    assert "1.386 nats; equal probabilities for all 4 classes would give 1.386" in text
+    assert "gets 25.0%" in text
+
+
+def test_confusions_are_told_both_ways():
+    counts = np.array([[8, 2], [1, 9]])
+    assert findings.confusions(counts, ["cat", "dog"]) == (
+        "These 2 of 2 possible confusions make up 100% of all 3 errors. cat is taken for dog 2 "
+        "times, the other way round 1 times."
+    )
+    assert findings.confusions(np.diag([5, 5]), ["a", "b"]) == "No test image is misclassified."
+
+
+def test_the_class_that_is_named_too_often_is_told():
+    logits, targets = answers([0, 0, 0, 0, 1, 1], 2), torch.tensor([0, 0, 1, 1, 1, 1])
+    rows = metrics.per_class(logits, targets, ["cat", "dog"])
+    text = findings.spread(rows, metrics.confusion(logits, targets))
+    assert "from 50.0% (dog) to 100.0% (cat)" in text
+    assert "Named cat most above its share, 4 times for 2 images; dog most below" in text
+
+
+def test_a_missing_class_leaves_no_ranking_to_tell():
+    assert "in 97.0% of the pairs" in findings.ranking({"macro_auc": 0.97, "test_images": 9})
+    assert "has no test image" in findings.ranking({"macro_auc": np.nan, "test_images": 9})
+
+
+CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "judged"),
+    [
+        ("frog", "an error, and is none"),
+        ("cat", "right, and is wrong"),
+        ("dog", "error, and is one"),
+    ],
+)
+def test_the_frog_that_is_labelled_cat_is_called_a_frog(answer, judged):
+    logits, targets = torch.zeros(10_000, 10), torch.full((10_000,), CIFAR.index("cat"))
+    logits[2405, CIFAR.index(answer)] = 20
+    text = findings.sure_mistakes("cifar10", logits, targets, CIFAR, torch.tensor([7, 2405]))
+    assert f"shows a frog and is labelled cat. The model says {answer}, with 100%" in text
+    assert judged in text
+    assert "number 2 of those above" in text
+    elsewhere = findings.sure_mistakes("shapes", logits, targets, CIFAR, torch.tensor([7]))
+    assert "frog" not in elsewhere
+    some = findings.sure_mistakes("cifar10", logits[:500], targets[:500], CIFAR, torch.tensor([7]))
+    assert "frog" not in some  # a part of the test images has other numbers
+
+
+def test_a_cell_of_the_matrix_opens_its_images_surest_first(four):
+    split, logits, classes = four
+    cell = figures.one_cell(split, logits, classes, "cat", classes[1])
+    titles = [text.get_text() for text in cell.figure.axes[0].texts]
+    assert titles == ["a class wit… 99%\n✗ is cat"]
+    assert cell.caption.startswith("Of 2 test images of the class cat, 1 were taken for a class")
+    right = figures.one_cell(split, logits, classes, "cat", "cat")
+    assert "1 were recognised" in right.caption
+    many = Split(torch.zeros(40, 3, 9, 9, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64))
+    sure = torch.stack([torch.zeros(40), torch.arange(40) / 10 + 0.1], 1)
+    titles = [
+        text.get_text()
+        for text in figures.one_cell(many, sure, ["a", "b"], "a", "b").figure.axes[0].texts
+    ]
+    assert len(titles) == 16
+    assert titles[0].startswith("b 98%")

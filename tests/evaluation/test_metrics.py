@@ -14,18 +14,12 @@ from lab_utils.data.batches import Batches
 from lab_utils.data.dataset import Split
 from lab_utils.evaluation import metrics
 from lab_utils.model.predict import accuracy, predict
-from lab_utils.training.history import Epoch
 
 
 def answers(predicted, classes=None):
     """Logits whose largest is the predicted class."""
     predicted = torch.as_tensor(predicted)
     return 5 * nn.functional.one_hot(predicted, classes or -1).float()
-
-
-def epoch(train_loss):
-    """An epoch of a history with this training loss."""
-    return Epoch(1, train_loss, 0.5, 1.0, 0.5, 0.1, 1.0, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -148,16 +142,14 @@ def test_the_rows_are_written_with_the_names_that_the_report_reads(tmp_path):
     logits, targets = answers([0, 0, 1], 2), torch.tensor([0, 1, 1])
     rows = metrics.per_class(logits, targets, ["cat", "dog"])
     pairs = metrics.confused_pairs(metrics.confusion(logits, targets), ["cat", "dog"])
-    history = [epoch(1.5), epoch(0.7)]
-    bins, criteria = metrics.reliability(logits, targets), metrics.success_criteria(history, 1, 1)
-    record = {"per_class": rows, "confused_pairs": pairs, "reliability": bins, "criteria": criteria}
+    bins = metrics.reliability(logits, targets)
+    record = {"per_class": rows, "confused_pairs": pairs, "reliability": bins}
     write_json(tmp_path / "a.json", record)
     stored = json.loads((tmp_path / "a.json").read_text())
     assert {key: set(found[0]) for key, found in stored.items()} == {
         "per_class": {"class", "precision", "recall", "f1", "support", "low", "high"},
         "confused_pairs": {"true", "predicted", "count", "share"},
         "reliability": {"lower", "upper", "count", "confidence", "accuracy"},
-        "criteria": {"criterion", "found", "passed"},
     }
 
 
@@ -200,18 +192,3 @@ def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
     logits = torch.tensor([[0.75, 0.25]] * 4).log()
     bins = metrics.reliability(logits, torch.tensor([0, 0, 0, 1]))
     assert metrics.calibration_error(bins) < 1e-7
-
-
-@pytest.mark.parametrize(
-    ("losses", "train", "val", "passed"),
-    [
-        ((1.5, 0.7), 0.84, 0.80, [True, True, True]),
-        ((1.5, 1.6), 0.95, 0.74, [False, False, False]),
-        ((1.5,), 0.76, 0.76, [True, None, True]),
-        ((1.5, 0.7), 0.91, 0.80, [True, True, False]),
-    ],
-)
-def test_the_success_criteria_follow_from_the_numbers(losses, train, val, passed):
-    rows = metrics.success_criteria([epoch(loss) for loss in losses], train, val)
-    assert [row.passed for row in rows] == passed
-    assert rows[0].found == f"{val:.2%}"

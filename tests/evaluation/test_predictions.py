@@ -1,49 +1,15 @@
-"""Probabilities that can be believed, and what is kept of the predictions."""
+"""What is kept of the predictions, and the mean of several networks'."""
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from lab_utils import LabError
 from lab_utils.core.files import write_json
 from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 from lab_utils.evaluation import predictions
-from lab_utils.evaluation.metrics import calibration_error, reliability
 from lab_utils.evaluation.predictions import Predictions, load_predictions, save_predictions
-
-
-@pytest.fixture(scope="module")
-def overconfident():
-    """Logits three times as large as those from which the targets were drawn."""
-    generator = torch.Generator().manual_seed(0)
-    logits = 2 * torch.randn(4000, 5, generator=generator)
-    targets = logits.softmax(1).multinomial(1, generator=generator).squeeze(1)
-    return 3 * logits, targets
-
-
-def test_the_temperature_undoes_a_stretching_of_the_logits(overconfident):
-    logits, targets = overconfident
-    found = predictions.fit_temperature(logits, targets)
-    assert found == pytest.approx(3, rel=0.1)
-    before, after = (calibration_error(reliability(x, targets)) for x in (logits, logits / found))
-    assert after < before / 3
-    assert (logits.double() / found).argmax(1).equal(logits.argmax(1))
-
-
-@pytest.mark.parametrize("scale", [0.01, 1 / 3, 1.0, 50.0])
-def test_a_temperature_never_raises_the_loss_it_was_fitted_on(overconfident, scale):
-    logits, targets = scale * overconfident[0].double(), overconfident[1]
-    found = predictions.fit_temperature(logits, targets)
-    loss = nn.functional.cross_entropy
-    assert found > 0
-    assert loss(logits / found, targets) <= loss(logits, targets)
-
-
-def test_images_without_a_mistake_give_a_finite_temperature():
-    logits = 5 * torch.eye(3)
-    assert 0.05 <= predictions.fit_temperature(logits, torch.arange(3)) <= 1
 
 
 def test_an_ensemble_is_the_mean_of_the_probabilities():

@@ -1,0 +1,74 @@
+"""The network of a run, what it says of whole splits, and few images to learn by heart."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from lab_utils.core.run import Run
+from lab_utils.data.batches import Batches
+from lab_utils.data.dataset import Dataset, Normalization, Split
+from lab_utils.model.predict import predict
+from lab_utils.setup import hardware
+from lab_utils.training.checkpoints import Best, load_best
+from lab_utils.training.history import Epoch, read_history
+
+BATCH = 500  # images; nothing is kept for gradients, so more fit than in training
+
+
+def load_trained(run: Run) -> tuple[nn.Module, Best, list[Epoch]]:
+    """The network with its best weights, what else ``best.pt`` holds, and the whole history."""
+    network, best = load_best(run.file("checkpoints/best.pt"))
+    return network, best, read_history(run.file("history.csv"))
+
+
+class Judge:
+    """Gives the logits (N, K) of a split, float32 on the CPU, by ``network`` in evaluation mode.
+
+    It computes in float32 on the device of ``run``, whatever the training used; TF32, to which
+    cuDNN rounds the inputs of convolutions unless told otherwise, is turned off. Images are
+    normalised with ``normalization``, that of the training.
+    """
+
+    def __init__(self, run: Run, network: nn.Module, normalization: Normalization) -> None:
+        torch.backends.cudnn.allow_tf32 = False
+        self.machine = replace(hardware.machine_for(run), dtype=torch.float32)
+        self.network, self.normalization = network.to(self.machine.device), normalization
+        self.tta = run.settings.tta
+
+    def __call__(self, split: Split) -> Tensor:
+        """Averaged over the views of each image that the run's setting ``tta`` asks for."""
+        return self._logits(split, self.tta)
+
+    def one_view(self, split: Split) -> Tensor:
+        """Of each image as it is, whatever the setting."""
+        return self._logits(split, "none")
+
+    def _logits(self, split: Split, tta: str) -> Tensor:
+        batches = Batches(split, BATCH, self.normalization, self.machine.device)
+        return predict(self.network, batches, self.machine, tta)[0]
+
+
+def thin(split: Split, most: int) -> Split:
+    """At most ``most`` images, the classes in proportion, each about 32 pixels a side."""
+    chosen = split.targets.argsort(stable=True)[:: -(-len(split) // most)].sort().values
+    pixels = max(1, split.images.shape[-1] // 32)
+    return Split(split.images[chosen][:, :, ::pixels, ::pixels], split.targets[chosen])
+
+
+def few_of(dataset: Dataset, train: int, val: int = 10_000) -> Dataset:
+    """``dataset`` with so few images at the most, each about 32 pixels a side."""
+    return replace(dataset, train=thin(dataset.train, train), val=thin(dataset.val, val))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Meanwhile PyTorch computes with one thread: small batches keep no more busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
