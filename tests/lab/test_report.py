@@ -142,6 +142,20 @@ def test_temperature_and_an_ensemble_are_told_where_there_are_any(tmp_path, text
     assert "networks that differ in nothing but their seed classifies 79.99%" in text
 
 
+def test_a_change_within_chance_and_an_overconfident_network_are_told(tmp_path, text):
+    assert "no more than chance" not in text
+    assert "a few training images by heart" not in text
+    run = make_run(tmp_path / "scaled")
+    change(
+        run, "metrics.json", test_loss_change_low=-0.0005, test_loss_change_high=0.0001,
+        overconfident_accuracy=0.389, overconfident_confidence=0.713, overconfident_ece=0.324,
+        overconfident_temperature=2.77, overconfident_ece_scaled=0.018,
+    )  # fmt: skip
+    text = words(report.build(run))
+    assert "in cross-entropy holds zero: it is no more than chance" in text
+    assert "38.9% of the test images, with a mean confidence of 71.3%" in text
+
+
 def test_the_optional_notebooks_add_their_sections(text, with_all):
     assert "What the model looks at" in with_all
     assert "profiler divides a training step" in with_all
