@@ -1,9 +1,11 @@
 """Copy finished runs into report/results/, to be committed: `take_results.py RUN…`.
 
 A run leaves what comparisons need, about 30 kB: settings, metrics, history, manifest, and of the
-predictions the class of each test image. No weights. The README.md there says how to make each.
+predictions the class of each test image. An ensemble needs their probabilities, 180 kB a run:
+`take_results.py --probabilities RUN…`. No weights. The README.md there says how to make each.
 """
 
+import argparse
 import json
 from pathlib import Path
 import re
@@ -24,16 +26,20 @@ _LOCAL = re.compile(r"/(?:[\w.-]+/)+|\b[A-Za-z]:\\")  # a path from a root
 
 def main(words: list[str]) -> None:
     """Take the runs that ``words`` name, as `lab compare` understands them; rewrite README.md."""
-    for result in find(*words):
+    parser = argparse.ArgumentParser(prog="take_results.py")
+    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("--probabilities", action="store_true", help="of each test image, too")
+    options = parser.parse_args(words)
+    for result in find(*options.runs):
         target = results_dir() / result.run.settings.experiment / result.run.name
-        take(result, target)
+        take(result, target, options.probabilities)
         size = sum(path.stat().st_size for path in target.iterdir())
         print(f"{target.relative_to(results_dir().parent)}: {size / 1e3:.0f} kB")
     folders = [path.parent for path in sorted(results_dir().glob("*/*/metrics.json"))]
     write_text(results_dir() / "README.md", readme(folders))
 
 
-def take(result: Result, target: Path) -> None:
+def take(result: Result, target: Path, probabilities: bool = False) -> None:
     """Write the small files of ``result`` to ``target``; LabError where one names a local path."""
     run = result.run
     if result.data == "folder":
@@ -54,6 +60,12 @@ def take(result: Result, target: Path) -> None:
     with np.load(run.file("predictions.npz")) as stored:
         saved = {"predicted": result.predicted, "targets": result.targets}
         saved["classes"] = stored["classes"]
+    if probabilities:
+        if result.probabilities is None:
+            raise LabError(
+                f"Run {run.name!r} has no probabilities left; take it from its run folder."
+            )
+        saved["probabilities"] = result.probabilities.astype(np.float16)
     write_atomic(target / "predictions.npz", lambda path: np.savez_compressed(path, **saved))
 
 
@@ -77,13 +89,13 @@ def readme(folders: list[Path]) -> str:
         "What comparisons need of each run; weights are not kept. `lab compare report/results`",
         "compares them all. Written by `.ci/take_results.py`.",
         "",
-        "| run | test accuracy | training | made at | the command |",
-        "| --- | --- | --- | --- | --- |",
+        "| run | test accuracy | made at | the command |",
+        "| --- | --- | --- | --- |",
     ]
     for run in map(Run.open, folders):
         result, made = load(run), run.manifest["04_training"]
         lines.append(
-            f"| {run.name} | {result.test_accuracy:.2%} | {result.train_seconds:,.0f} s "
+            f"| {run.name} | {result.test_accuracy:.2%} "
             f"| {made['git_commit'] or 'unknown'} | `{command(run.settings)}` |"
         )
     return "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ from lab_utils.core.drawing import Drawing
 from lab_utils.core.run import Run
 from lab_utils.experiments import figures
 from lab_utils.experiments.effects import Effect, ablation, sensitivity
+from lab_utils.experiments.folds import cross_validations
 from lab_utils.experiments.recipes import Group, group, overview
 from lab_utils.experiments.results import find_all, load, results_dir
 from lab_utils.experiments.significance import Pair, compare, reference_of, sentence
@@ -30,11 +31,10 @@ def section(run: Run) -> tuple[dict[str, Any], list[Drawing]]:
     pairs = compare(shown, reference)
     told = [p for p in pairs if own in (p.a, p.b)] if own is not reference else []
     tried = {name: [g for g in groups if g.experiment == name] for name in COURSE}
-    # Of an experiment the recipe with the most seeds: the one that nobody varied.
-    course = {name: max(found, key=lambda g: g.seeds) for name, found in tried.items() if found}
+    course = {name: min(found, key=_varied) for name, found in tried.items() if found}
     values = {
         "rows": [g.row | {"this": g is own} for g in shown],
-        "recipes": len(groups),
+        "recipes": len(overview(groups, own, most=len(groups))),
         "runs": len(used),
         "committed": sum(r.run.path.is_relative_to(results_dir()) for r in used),
         "apart": Counter(r.data for r in others if r.test_split != mine.test_split),
@@ -46,12 +46,18 @@ def section(run: Run) -> tuple[dict[str, Any], list[Drawing]]:
         "sentences": [sentence(pair) for pair in dict.fromkeys([*pairs[:1], *told])],
         "sensitivity": [_effect(effect) for effect in effects],
         "ablation": [_effect(effect) for effect in ablation(groups)],
+        "folds": [str(found) for found in cross_validations(groups)],
     }
     drawings = []
     if len(groups) > 1:
         drawings = [figures.compared_curves(groups, own), figures.compared_pareto(groups, own)]
         drawings += [figures.compared_sensitivity(effects)] if effects else []
     return values, drawings
+
+
+def _varied(g: Group) -> tuple[bool, int]:
+    """Sorts the recipe that nobody varied first, and then those with the most seeds."""
+    return bool(g.changed), -g.seeds
 
 
 def _pair(pair: Pair, reference: Group) -> dict[str, Any]:

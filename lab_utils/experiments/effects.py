@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lab_utils.core.show import Table
 from lab_utils.experiments.recipes import Group
 
 SHAPE = ("lr", "batch_size", "epochs", "model")  # sensitivity to these; the rest is ablation
@@ -69,6 +70,17 @@ def ablation(groups: Sequence[Group]) -> list[Effect]:
         changed = [Effect(name, g, full) for name, found in parts.items() for g in found]
         effects += sorted(changed, key=lambda effect: effect.val_difference)
     return effects
+
+
+def table(effects: Sequence[Effect]) -> Table:
+    """A row for each effect, for people."""
+    rows = [
+        {"experiment": e.group.experiment, "setting": e.setting, "value": str(e.value),
+         "seeds": e.group.seeds, "validation": e.group.val_accuracy,
+         "points": 100 * e.val_difference, "test": e.group.accuracy}
+        for e in effects
+    ]  # fmt: skip
+    return Table(rows, validation=".2%", points="+.2f", test=".2%")
 
 
 def _by_experiment(groups: Sequence[Group]) -> list[dict[Group, dict[str, list[Group]]]]:

@@ -1,9 +1,8 @@
 """The figures of notebook 07 and of the report's comparison: several recipes in one picture.
 
-Of more than twelve recipes they show ``recipes.overview``, and a recipe looks the same in each.
+Of more than twelve recipes they show the best of each experiment.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import cycle
 import textwrap
@@ -11,53 +10,55 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from lab_utils.core.drawing import GRAY, Drawing, LabFigure, new_figure, styled, whole_numbers
+from lab_utils.core.drawing import BLUE, GRAY, ORANGE, Drawing, LabFigure, new_figure, styled
 from lab_utils.experiments.effects import Effect
 from lab_utils.experiments.recipes import Group, overview
 
-_COSTS = (  # what each costs, how much of it is 1 on the axis, and the axis' name
-    ("seconds", 1, "training (s)"),
-    ("parameters", 1e6, "parameters (millions)"),
-    ("flops", 1e6, "one image (MFLOP)"),
-)
+# What the runs' machines and their other work leave the same, and the axis' name, in millions.
+_COSTS = {"parameters": "million parameters", "flops": "MFLOP of one image"}
 
 
 @styled
 def compared_curves(groups: Sequence[Group], own: Group | None = None) -> Drawing:
-    """Validation accuracy by epoch: the mean over the seeds and a band from lowest to highest.
+    """Validation accuracy by epoch, a panel for each: the mean over the seeds, lowest to highest.
 
     Where early stopping made the seeds differ in length, the curve ends with the shortest.
     """
     shown, some = _shown(groups, own)
-    lengths = [min(len(r.history) for r in g.results) for g in shown.values()]
-    figure, ax = new_figure(6.4, 2.9)
-    looks = _looks(shown)
-    for look, g, length in zip(looks.values(), shown.values(), lengths, strict=True):
+    columns = min(4, len(shown))
+    rows = -(-len(shown) // columns)
+    size = max(2.6, 1.9 * columns), 1.55 * rows
+    figure, axes = new_figure(*size, rows, columns, squeeze=False, sharey=True)
+    best = max(g.val_accuracy for g in shown.values())
+    for ax, (name, g) in zip(axes.flat, shown.items(), strict=False):
+        length = min(len(r.history) for r in g.results)
         seeds = [[epoch.val_accuracy for epoch in r.history[:length]] for r in g.results]
-        epochs, every = range(1, length + 1), max(1, length // 8)
-        ax.plot(epochs, np.mean(seeds, 0), markersize=6, markevery=every, **look)
-        ax.fill_between(epochs, np.min(seeds, 0), np.max(seeds, 0), color=look["color"], alpha=0.2)
-    ax.set_xlabel("epoch")
-    whole_numbers(ax.xaxis)
-    scale = ""
-    if max(lengths) >= 5 * min(lengths):  # or short trainings are lost at the left edge
-        scale = " The axis of epochs is logarithmic."
-        _logarithmic_x(ax, 1, max(lengths))
-        ax.set_xlabel("epoch (logarithmic)")
-    _finish(figure, ax, "validation accuracy", looks)
+        epochs, color = range(1, length + 1), ORANGE if g is own else BLUE
+        ax.axhline(best, color=GRAY, linestyle=":", linewidth=1)
+        ax.plot(epochs, np.mean(seeds, 0), color=color, marker="." if length == 1 else None)
+        ax.fill_between(epochs, np.min(seeds, 0), np.max(seeds, 0), color=color, alpha=0.3)
+        short = "\n".join(textwrap.wrap(name, 28, max_lines=2, placeholder=" …"))
+        ax.set_title(f"{short}\n{g.val_accuracy:.1%}", fontsize=8)
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    for ax in axes.flat[len(shown) :]:
+        ax.set_visible(False)
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel("validation accuracy", fontsize=9)
     low, high = (choose(shown.values(), key=lambda g: g.val_accuracy) for choose in (min, max))
     return Drawing(
         "compared_curves",
         figure,
         f"Validation accuracy by epoch{some}: the mean over the seeds, and a band from the lowest "
-        f"to the highest of them.{scale}",
-        f"Curves of {len(shown)} recipes; the chosen epochs reach from {low.val_accuracy:.1%} "
-        f"({low.label}) to {high.val_accuracy:.1%} ({high.label}).",
+        "to the highest of them. Below each name stands the accuracy at the chosen epoch; the "
+        "dotted line is the highest of these. Each panel has its own number of epochs.",
+        f"A curve for each of {len(shown)} recipes; the chosen epochs reach from "
+        f"{low.val_accuracy:.1%} ({low.label}) to {high.val_accuracy:.1%} ({high.label}).",
     )
 
 
@@ -72,22 +73,22 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
 
 @styled
 def compared_pareto(groups: Sequence[Group], own: Group | None = None) -> Drawing:
-    """Test accuracy against training time, parameters and FLOPs; the Pareto front is joined."""
+    """Test accuracy against parameters and operations; the Pareto front is joined."""
     shown, some = _shown(groups, own)
     frame = pd.DataFrame([g.row for g in shown.values()])
     below, above = frame.accuracy - frame.low, frame.high - frame.accuracy
     looks = _looks(shown)
-    figure, axes = new_figure(7.6, 2.5, 1, 3, sharey=True)
-    for ax, (cost, one, label) in zip(axes, _COSTS, strict=True):
+    figure, axes = new_figure(7.0, 2.7, 1, len(_COSTS), sharey=True)
+    for ax, (cost, label) in zip(axes, _COSTS.items(), strict=True):
         same = frame.groupby(cost)[cost]  # these stand side by side
-        place = frame[cost] / one * 1.06 ** (same.cumcount() - (same.transform("size") - 1) / 2)
+        place = frame[cost] / 1e6 * 1.06 ** (same.cumcount() - (same.transform("size") - 1) / 2)
         front = pareto_front(frame[cost], frame.accuracy)
         ax.plot(place[front], frame.accuracy[front], color=GRAY, lw=1, zorder=1)
         ax.errorbar(place, frame.accuracy, [below, above], fmt="none", ecolor=GRAY, elinewidth=1)
         for x, y, look in zip(place, frame.accuracy, looks.values(), strict=True):
             ax.plot(x, y, markersize=7, **look)
         _logarithmic_x(ax, place.min() / 1.5, place.max() * 1.5)
-        ax.set_xlabel(label)
+        ax.set_xlabel(f"{label} (logarithmic)")
     # The interval of two seeds may be so wide that it has to be cut.
     low = max(frame.low.min(), frame.accuracy.min() - 0.03)
     high = min(frame.high.max(), frame.accuracy.max() + 0.03)
@@ -98,11 +99,10 @@ def compared_pareto(groups: Sequence[Group], own: Group | None = None) -> Drawin
     return Drawing(
         "compared_pareto",
         figure,
-        f"Test accuracy{some} with its 95% interval against training time, parameters and the "
-        "operations of one image, on logarithmic axes; equal costs stand side by side. The line "
-        f"joins those that no cheaper one equals; by parameters: {best}. Times can be compared "
-        "only between runs made alike on the same machine.",
-        f"Three scatter plots of {len(shown)} recipes, accuracy against cost on a logarithmic "
+        f"Test accuracy{some} with its 95% interval against the parameters and the operations of "
+        "one image, on logarithmic axes; equal costs stand side by side. The line joins those that "
+        f"no cheaper one equals; by parameters: {best}.",
+        f"Two scatter plots of {len(shown)} recipes, accuracy against cost on a logarithmic "
         f"scale; against parameters the front is made of {best}.",
     )
 
@@ -144,11 +144,10 @@ def compared_sensitivity(effects: Sequence[Effect]) -> Drawing:
 
 def _shown(groups: Sequence[Group], own: Group | None) -> tuple[dict[str, Group], str]:
     """What is drawn, by its name in the legend, and how a caption says that it is not all."""
-    shown = overview(groups, own)
-    often = Counter(g.experiment for g in shown)
-    names = [g.experiment if often[g.experiment] == 1 else g.label for g in shown]
-    names = [name + " (this run)" * (g is own) for name, g in zip(names, shown, strict=True)]
-    some = "" if len(shown) == len(groups) else f" of {len(shown)} of the {len(groups)} recipes"
+    shown = overview(groups, own, most=12)
+    names = [g.label + " (this run)" * (g is own) for g in shown]
+    recipes = len(overview(groups, own, most=len(groups)))
+    some = "" if len(shown) == recipes else f" of {len(shown)} of the {recipes} recipes"
     return dict(zip(names, shown, strict=True)), some
 
 

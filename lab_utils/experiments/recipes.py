@@ -1,7 +1,8 @@
 """Results with one recipe taken together: means over the seeds, with their uncertainty.
 
 A recipe is what ``Settings.recipe`` returns; runs with the same recipe on the same data are
-repetitions that differ in their seed.
+repetitions that differ in their seed. Seconds are not compared: the runs were made on machines that
+had other work to do, with other numbers of threads.
 """
 
 from collections import defaultdict
@@ -10,11 +11,12 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 import json
 from pathlib import Path
-from statistics import mean
+from statistics import mean, variance
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from scipy.stats import sem, t
+from scipy.stats import t
 
 from lab_utils import LabError
 from lab_utils.core.files import write_text
@@ -22,20 +24,19 @@ from lab_utils.core.params import load_params
 from lab_utils.core.show import Table
 from lab_utils.experiments.results import Result, find
 
-_MOST = 12  # recipes that a figure or a table of the report still shows one by one
+_MOST = 15  # recipes that a table of the report still shows one by one
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
     """One recipe with one or more seeds. Means are over the seeds; accuracies are fractions of 1.
 
-    With several seeds the interval ``low`` to ``high`` is Student's 95% interval of the mean over
-    seeds, on these test images; with one it is Wilson's, of the test images alone.
+    With several seeds the 95% interval ``low`` to ``high`` has the luck of the seeds and of the
+    test images (``interval``); with one it is Wilson's, of the test images alone.
     """
 
     experiment: str
-    # What differs from params.yaml where its namesakes differ from each other: "lr=0.001, epochs=3"
-    changed: str
+    changed: str  # what differs from params.yaml: "lr=0.001, epochs=3"
     model: str
     seeds: int  # how many
     accuracy: float  # on the test split
@@ -44,7 +45,6 @@ class Group:
     val_accuracy: float  # what a choice is made by; the test accuracy is only reported
     loss: float  # on the test split, in nats
     epochs: float  # trained
-    seconds: float  # of training
     parameters: int
     flops: int  # of one image's forward pass
     results: tuple[Result, ...]  # by rising seed, one each
@@ -58,6 +58,31 @@ class Group:
     def recipe(self) -> dict[str, Any]:
         """The settings, without the seed and what only names things."""
         return self.results[0].run.settings.recipe()
+
+    @cached_property
+    def right(self) -> np.ndarray | None:
+        """Which model gets which test image right, (seeds, images) bool.
+
+        None where the predictions are not known, or the models were tested on different images.
+        """
+        return _right(self.results)
+
+    @cached_property
+    def targets(self) -> np.ndarray | None:
+        """The true classes (images,), where ``right`` is known."""
+        return None if self.right is None else self.results[0].targets
+
+    @cached_property
+    def probabilities(self) -> np.ndarray | None:
+        """Of each model (seeds, images, classes) float64; None where one has not kept them."""
+        if self.right is None or any(r.probabilities is None for r in self.results):
+            return None
+        return np.array([r.probabilities for r in self.results], np.float64)
+
+    @property
+    def accuracies(self) -> np.ndarray:
+        """On the test split, (seeds,)."""
+        return np.array([r.test_accuracy for r in self.results])
 
     @property
     def row(self) -> dict[str, Any]:
@@ -76,37 +101,68 @@ def group(results: Iterable[Result]) -> list[Group]:
         key = json.dumps([result.fingerprint, settings.recipe()])
         by_recipe[key].setdefault(settings.seed, result)
     recipes = [json.loads(key)[1] for key in by_recipe]
-    groups = [
-        _group([found[seed] for seed in sorted(found)], _changed(recipe, recipes))
-        for recipe, found in zip(recipes, by_recipe.values(), strict=True)
-    ]
+    groups = []
+    for recipe, found in zip(recipes, by_recipe.values(), strict=True):
+        namesakes = [other for other in recipes if other["experiment"] == recipe["experiment"]]
+        groups.append(_group([found[seed] for seed in sorted(found)], _changed(recipe, namesakes)))
     return sorted(groups, key=lambda g: -g.accuracy)
 
 
 def _group(results: Sequence[Result], changed: str) -> Group:
-    first, accuracies = results[0], [r.test_accuracy for r in results]
-    accuracy, low, high = mean(accuracies), first.test_accuracy_low, first.test_accuracy_high
-    if len(results) > 1:
-        half = float(t.ppf(0.975, len(results) - 1) * sem(accuracies))
-        low, high = max(0.0, accuracy - half), min(1.0, accuracy + half)
+    first = results[0]
+    low, high = interval(results)
     return Group(
         experiment=first.run.settings.experiment, changed=changed, model=first.run.settings.model,
-        seeds=len(results), accuracy=accuracy, low=low, high=high,
+        seeds=len(results), accuracy=mean(r.test_accuracy for r in results), low=low, high=high,
         val_accuracy=mean(r.val_accuracy for r in results),
         loss=mean(r.test_loss for r in results),
         epochs=mean(len(r.history) for r in results),
-        seconds=mean(r.train_seconds for r in results),
         parameters=first.parameters, flops=first.flops, results=tuple(results),
     )  # fmt: skip
 
 
-def _changed(recipe: dict[str, Any], recipes: Sequence[dict[str, Any]]) -> str:
-    """What tells ``recipe`` apart from those of the same experiment, as "lr=0.001, epochs=3"."""
-    name, params = recipe["experiment"], load_params()
-    namesakes = [other for other in recipes if other["experiment"] == name]
-    varied = [key for key in recipe if any(other[key] != recipe[key] for other in namesakes)]
-    written = params.settings(name).recipe() if name in params.experiments and varied else {}
-    changed = [key for key in varied if key not in written or recipe[key] != written[key]]
+def interval(results: Sequence[Result]) -> tuple[float, float]:
+    """95% interval of a recipe's accuracy, with other seeds and on other images of this kind.
+
+    Seeds and test images are two samples that cross, so the mean's variance has a part from each:
+    that of the accuracies by their number, and that of the images' mean scores by theirs. Where a
+    model's luck depends on the image, that luck is in both parts, and the interval a little wide
+    (Owen, Annals of Applied Statistics 1, 2007, arXiv:0712.1111, of bootstraps over both). Its
+    degrees of freedom are Satterthwaite's (Biometrics Bulletin 2, 1946).
+    With one seed there is Wilson's interval alone, which has the images' luck and not the seed's.
+    """
+    first, seeds = results[0], len(results)
+    accuracy = mean(r.test_accuracy for r in results)
+    if seeds == 1:
+        return first.test_accuracy_low, first.test_accuracy_high
+    of_images = accuracy * (1 - accuracy)  # it cannot be more, where the images are not known
+    if (right := _right(results)) is not None:
+        of_images = right.mean(0).var(ddof=1)
+    parts = variance([r.test_accuracy for r in results]) / seeds, of_images / first.test_images
+    if not sum(parts):  # every model gets every image right, or none
+        return accuracy, accuracy
+    freedom = sum(parts) ** 2 / (
+        parts[0] ** 2 / (seeds - 1) + parts[1] ** 2 / (first.test_images - 1)
+    )
+    half = float(t.ppf(0.975, freedom) * sum(parts) ** 0.5)
+    return max(0.0, accuracy - half), min(1.0, accuracy + half)
+
+
+def _right(results: Sequence[Result]) -> np.ndarray | None:
+    targets = results[0].targets
+    if any(r.predicted is None or not np.array_equal(r.targets, targets) for r in results):
+        return None
+    return np.array([r.predicted == r.targets for r in results])
+
+
+def _changed(recipe: dict[str, Any], namesakes: Sequence[dict[str, Any]]) -> str:
+    """What tells ``recipe`` from its experiment in params.yaml, as "lr=0.001, epochs=3".
+
+    Where that is not there, what tells it from ``namesakes``, the others of that experiment.
+    """
+    params, name = load_params(), recipe["experiment"]
+    others = [params.settings(name).recipe()] if name in params.experiments else namesakes
+    changed = [key for key in recipe if any(other[key] != recipe[key] for other in others)]
     return ", ".join(f"{key}={recipe[key]}" for key in changed)
 
 
@@ -120,12 +176,16 @@ def named(*words: str) -> list[Group]:
     return group(results)
 
 
-def overview(groups: Sequence[Group], own: Group | None = None) -> list[Group]:
-    """All groups; of more than twelve, the best of each experiment by validation, and ``own``."""
-    if len(groups) <= _MOST:
-        return list(groups)
-    best = {g.experiment: g for g in sorted(groups, key=lambda g: g.val_accuracy)}
-    return [g for g in groups if g is own or g in best.values()]
+def overview(groups: Sequence[Group], own: Group | None = None, most: int = _MOST) -> list[Group]:
+    """All recipes; of more than ``most``, the best of each experiment by validation, and ``own``.
+
+    A part of a cross-validation (``folds.cross_validations``) is no recipe of its own.
+    """
+    whole = [g for g in groups if g is own or not g.recipe["folds"]] or list(groups)
+    if len(whole) <= most:
+        return whole
+    best = {g.experiment: g for g in sorted(whole, key=lambda g: g.val_accuracy)}
+    return [g for g in whole if g is own or g in best.values()]
 
 
 def table(groups: Iterable[Group]) -> Table:
@@ -133,11 +193,10 @@ def table(groups: Iterable[Group]) -> Table:
     rows = [
         {"experiment": g.label, "model": g.model, "seeds": g.seeds, "test accuracy": g.accuracy,
          "95% interval": f"{g.low:.2%} to {g.high:.2%}", "validation": g.val_accuracy,
-         "epochs": g.epochs, "seconds": g.seconds, "parameters": g.parameters,
-         "MFLOP": g.flops / 1e6}
+         "epochs": g.epochs, "parameters": g.parameters, "MFLOP": g.flops / 1e6}
         for g in groups
     ]  # fmt: skip
-    formats = {"epochs": "g", "seconds": ",.0f", "parameters": ",", "MFLOP": ",.1f"}
+    formats = {"epochs": "g", "parameters": ",", "MFLOP": ",.1f"}
     return Table(rows, **formats, validation=".2%", **{"test accuracy": ".2%"})
 
 

@@ -11,10 +11,12 @@ import zipfile
 import numpy as np
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass
+from scipy.special import softmax
 
 from lab_utils import LabError
+from lab_utils.core.opening import tested_runs
 from lab_utils.core.params import load_params, project_root, runs_dir
-from lab_utils.core.run import METRICS, Run, tested_runs
+from lab_utils.core.run import METRICS, Run
 from lab_utils.training.history import Epoch, read_history
 
 
@@ -30,7 +32,6 @@ class Result:
     data: str  # "cifar10", "shapes" or "folder": what was used, also where the settings say auto
     parameters: int
     flops: int  # of one image's forward pass
-    train_seconds: float
     test_accuracy: float
     test_accuracy_low: float  # Wilson's 95% interval
     test_accuracy_high: float
@@ -40,6 +41,7 @@ class Result:
     history: tuple[Epoch, ...]  # early stopping may have made it shorter than settings.epochs
     predicted: np.ndarray | None  # (test_images,) uint8 classes, in the order of the test split
     targets: np.ndarray | None  # (test_images,) uint8; None, as `predicted`, where no file has them
+    probabilities: np.ndarray | None  # (test_images, classes); few committed results have them
 
     @property
     def test_split(self) -> str:
@@ -55,12 +57,12 @@ def results_dir() -> Path:
 def load(run: Run) -> Result:
     """The result of ``run``; LabError where it is not tested, or a file is missing or damaged."""
     run.require("05_evaluation")
-    predicted, targets = _predictions(run.file("predictions.npz"))
+    arrays = _predictions(run.file("predictions.npz"))
     history = tuple(read_history(run.file("history.csv")))
     metrics = run.read_json(METRICS)
     try:
         metrics["fingerprint"] = run.manifest["05_evaluation"]["data"]["fingerprint"]
-        return Result(run=run, history=history, predicted=predicted, targets=targets, **metrics)
+        return Result(run=run, history=history, **arrays, **metrics)
     except ValidationError as error:
         wrong = ", ".join(str(problem["loc"][0]) for problem in error.errors())
         raise LabError(
@@ -72,15 +74,19 @@ def load(run: Run) -> Result:
         ) from None
 
 
-def _predictions(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Predicted classes and targets, (N,) uint8."""
+def _predictions(path: Path) -> dict[str, np.ndarray | None]:
+    """Predicted classes and targets, (N,) uint8, and probabilities (N, K)."""
+    found = dict.fromkeys(("predicted", "targets", "probabilities"))
     try:
         with np.load(path) as stored:
-            predicted = stored["logits"].argmax(1) if "logits" in stored else stored["predicted"]
-            return predicted.astype(np.uint8), stored["targets"].astype(np.uint8)
+            found |= {name: stored[name] for name in found if name in stored}
+            if "logits" in stored:
+                logits = stored["logits"]
+                found |= {"predicted": logits.argmax(1), "probabilities": softmax(logits, axis=1)}
+            return found | {name: found[name].astype(np.uint8) for name in ("predicted", "targets")}
     except FileNotFoundError:
-        return None, None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return found
+    except (OSError, ValueError, AttributeError, zipfile.BadZipFile):
         raise LabError(f"{path} is damaged; run 05_evaluation of that run again.") from None
 
 

@@ -5,17 +5,17 @@ recipe gives another model with every seed; the paired t-test compares recipes s
 sentences claim no more than these tests show.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, islice
-from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
+from lab_utils.core.show import Table
+from lab_utils.experiments.folds import cross_validations
 from lab_utils.experiments.recipes import Group
 from lab_utils.experiments.results import Result
 
@@ -42,8 +42,9 @@ class McNemar:
 class Pair:
     """Two recipes; ``a`` has the higher mean test accuracy. Differences are fractions of 1.
 
-    The interval and the p-values are those of Student's paired test; None with fewer than two seeds
-    in common, or where the difference is the same with every seed, so that its spread is unknown.
+    The interval and the p-values are those of Student's paired test over the seeds, on these test
+    images; None with fewer than two seeds in common, or where the difference is the same with every
+    seed, so that its spread is unknown.
     """
 
     a: Group
@@ -135,28 +136,21 @@ def paragraph(groups: Sequence[Group]) -> list[str]:
         f"Recipes: {len(groups)}; runs: {sum(g.seeds for g in groups)}; data: {first.data} "
         f"({first.test_images:,} test images){against}."
     )
-    return [start, *map(sentence, compare(groups, reference)), *cross_validations(groups)]
+    folds = [str(found) for found in cross_validations(groups)]
+    return [start, *map(sentence, compare(groups, reference)), *folds]
 
 
-def cross_validations(groups: Sequence[Group]) -> list[str]:
-    """What k-fold cross-validation gives, a sentence for each recipe and seed with several folds.
-
-    Only the spread is told and no interval: the folds' training images overlap, so their results
-    are not independent, and no estimate of the mean's variance is unbiased (Bengio and Grandvalet,
-    JMLR 5, 2004).
-    """
-    found = defaultdict(list)
-    for g in groups:
-        rest = ", ".join(part for part in g.changed.split(", ") if not part.startswith("fold="))
-        label, k = replace(g, changed=rest).label, g.recipe["folds"]
-        for result in g.results:
-            found[label, k, result.run.settings.seed].append(result.val_accuracy)
-    return [
-        f"{label}, {len(folds)} of {k} folds: validation accuracy {mean(folds):.2%} in the "
-        f"mean, with a standard deviation of {100 * stdev(folds):.2f} points from fold to fold."
-        for (label, k, _), folds in found.items()
-        if len(folds) > 1
-    ]
+def table(pairs: Sequence[Pair]) -> Table:
+    """A row for each pair, for people; "as models" where one seed shows no more."""
+    rows = [
+        {"first": pair.a.label, "second": pair.b.label, "seeds": len(pair.seeds),
+         "points": 100 * pair.difference, "p (Holm)": pair.p_adjusted,
+         "models differ": f"{sum(test.differ for test in pair.mcnemar)} of {len(pair.mcnemar)}",
+         "distinguishable": "no" if not pair.distinguishable
+                            else "as models" if pair.p_adjusted is None else "yes"}
+        for pair in pairs
+    ]  # fmt: skip
+    return Table(rows, points="+.2f", **{"p (Holm)": ".2g"})
 
 
 def sentence(pair: Pair) -> str:

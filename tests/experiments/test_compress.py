@@ -8,8 +8,11 @@ from torch.nn.functional import cross_entropy, softmax
 from torch.nn.utils.prune import ln_structured
 
 from benchmarks import compress
+from lab_utils.core.files import read_json
 from lab_utils.core.settings import Settings
+from lab_utils.experiments.results import results_dir
 from lab_utils.model.networks.simplecnn import SimpleCNN
+from lab_utils.model.summary import count_flops, count_parameters
 from lab_utils.setup import hardware
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]])
@@ -67,3 +70,21 @@ def test_a_student_that_answers_as_its_teacher_has_no_more_to_learn_from_it():
     labels = TAUGHT.clone().requires_grad_()
     (0.1 * cross_entropy(labels, TARGETS)).backward()
     torch.testing.assert_close(logits.grad, labels.grad)
+
+
+def test_the_committed_results_are_of_these_networks():
+    measured = read_json(results_dir() / "compress.json")
+    rows = {row["name"]: row for row in measured["rows"]}
+    small = compress.prune_channels(SimpleCNN(), measured["share"])
+    for name in ("SimpleCNN, pruned", "the same size from scratch"):
+        row = rows[name]
+        assert (row["parameters"], row["flops"]) == (count_parameters(small), count_flops(small))
+        assert row["epochs"] == rows["SimpleCNN, one epoch more"]["epochs"]
+    allowed = [r["share"] for r in measured["shares"]
+               if r["val_accuracy"] >= measured["val_unpruned"] - compress.MAY_LOSE]  # fmt: skip
+    assert measured["share"] == max(allowed, default=min(compress.SHARES))
+    for row in rows.values():  # the difference is that of the images which one alone gets right
+        if row["against"]:
+            points = row["test_accuracy"] - rows[row["against"]]["test_accuracy"]
+            apart = row["only_here"] - row["only_there"]
+            assert points == pytest.approx(apart / measured["test_images"])

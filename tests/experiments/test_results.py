@@ -8,6 +8,9 @@ from lab_utils import LabError
 from lab_utils.core.params import load_settings
 from lab_utils.core.run import Run
 from lab_utils.experiments import results
+from lab_utils.experiments.effects import ablation, sensitivity
+from lab_utils.experiments.folds import cross_validations
+from lab_utils.experiments.recipes import group
 from lab_utils.experiments.results import find, find_all
 from lab_utils.training.history import Epoch
 
@@ -18,6 +21,9 @@ def test_a_run_is_loaded_with_all_that_a_comparison_needs(runs):
     assert result.run.settings == load_settings("quick", seed=7)
     assert (result.predicted == result.targets).sum() == 700
     assert result.predicted.dtype == np.uint8
+    assert result.probabilities.shape == (1000, 10)
+    assert (result.probabilities.argmax(1) == result.predicted).all()
+    assert result.probabilities.sum(1) == pytest.approx(1)
     assert len(result.history) == result.run.settings.epochs
     assert isinstance(result.history[0], Epoch)
     assert result.flops == 21_697_536
@@ -29,6 +35,20 @@ def test_the_results_that_come_with_the_lab_load():
     assert all(result.predicted is not None for result in found)
     chosen = [max(epoch.val_accuracy for epoch in result.history) for result in found]
     assert chosen == pytest.approx([result.val_accuracy for result in found])
+
+
+def test_the_committed_results_fill_every_cell_of_notebook_07():
+    groups = group(find(str(results.results_dir())))
+    seeds = {g.label: g.seeds for g in groups}
+    for varied in ("", " (lr=0.0005)", " (batch_size=256)"):  # one factor at a time
+        assert seeds["exp1_baseline" + varied] == 3
+    tried = {(e.setting, e.value) for e in sensitivity(groups)}
+    assert tried >= {("lr", 5e-4), ("lr", 1e-3), ("batch_size", 128), ("batch_size", 256)}
+    assert ablation(groups)
+    assert any(len(found.results) == found.k == 5 for found in cross_validations(groups))
+    (fast,) = (g for g in groups if g.label == "simple_fast")
+    assert fast.probabilities.shape == (3, 10_000, 10)
+    assert ((fast.probabilities.argmax(2) == fast.targets) == fast.right).mean() > 0.999
 
 
 def test_a_word_is_a_run_an_experiment_or_a_folder(runs):

@@ -4,15 +4,9 @@ from fabricate import make_tested
 import pytest
 from scipy.stats import binomtest, ttest_rel
 
-from lab_utils.experiments import effects, results, significance
+from lab_utils.experiments import results, significance
 from lab_utils.experiments.recipes import named
-from lab_utils.experiments.significance import (
-    compare,
-    cross_validations,
-    paragraph,
-    reference_of,
-    sentence,
-)
+from lab_utils.experiments.significance import compare, reference_of, sentence, table
 
 
 def test_mcnemar_counts_what_one_model_alone_gets_right(runs):
@@ -131,15 +125,12 @@ def test_one_seed_without_predictions_is_not_said_to_be_another_seed(runs):
     assert sentence(pair).endswith("not tested: no two runs have predictions of the same images.")
 
 
-def test_the_folds_of_a_recipe_are_one_cross_validation(runs):
-    for fold, correct in enumerate((700, 710, 690)):
-        make_tested(correct=correct, folds=4, fold=fold, lr=1e-3)
-    make_tested(correct=800)
-    groups = named("quick")
-    assert cross_validations(groups) == [
-        "quick (folds=4, val_fraction=0.25, lr=0.001), 3 of 4 folds: validation accuracy 69.00% "
-        "in the mean, with a standard deviation of 1.00 points from fold to fold."
-    ]
-    assert cross_validations(groups)[0] in paragraph(groups)
-    assert not effects.sensitivity(groups[1:])  # a fold is no part of a recipe
-    assert not effects.ablation(groups[1:])
+def test_the_table_says_what_is_told_apart_as_recipes_and_what_as_models(runs):
+    for seed, (low, high) in enumerate([(700, 750), (701, 752), (699, 749)]):
+        make_tested("quick", low, seed=seed)
+        make_tested("case_study", high, seed=seed)
+    make_tested("sprint", 900)
+    lines = repr(table(compare(named("quick", "case_study", "sprint")))).splitlines()[2:]
+    found = {tuple(line.split()[:2]): line.split()[-1] for line in lines}
+    assert found["case_study", "quick"] == "yes"
+    assert found["sprint", "quick"] == "models"

@@ -34,8 +34,20 @@ def test_results_are_taken_small_and_load_as_the_run_does(runs, tmp_path, take_r
     assert taken.flops == whole.flops
     assert taken.history == whole.history
     assert (taken.predicted == whole.predicted).all()
+    assert taken.probabilities is None
     text = (tmp_path / "results" / "README.md").read_text()
     assert "`lab sweep quick --set seed=3 lr=0.001`" in text
+
+
+def test_probabilities_are_taken_where_they_are_asked_for(runs, tmp_path, take_results):
+    make_tested(seed=3)
+    (whole,) = find("quick")
+    take_results.main(["--probabilities", "quick"])
+    taken = results.load(Run.open(tmp_path / "results" / "quick" / whole.run.name))
+    assert taken.probabilities == pytest.approx(whole.probabilities, abs=1e-3)
+    with pytest.raises(LabError, match="has no probabilities left"):
+        take_results.main(["quick"])
+        take_results.main(["--probabilities", str(taken.run.path)])
 
 
 def test_a_result_that_names_a_local_path_is_not_taken(runs, take_results):
