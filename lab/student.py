@@ -7,9 +7,9 @@ evaluated: what looks like Typst or like a picture stays the text that it is.
 from typing import Any
 
 import mistune
-import yaml
 
 from lab_utils import LabError
+from lab_utils.core.files import parse_yaml
 from lab_utils.core.handin import ABOUT, DISCUSSION
 from lab_utils.core.params import load_params
 from lab_utils.core.run import Run
@@ -24,8 +24,8 @@ def about(run: Run) -> dict[str, str]:
     path = run.file(ABOUT)
     if path.is_file() and not path.is_symlink():
         try:
-            own = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, yaml.YAMLError):
+            own = parse_yaml(path.read_text(encoding="utf-8"))
+        except ValueError:
             own = None
         if not isinstance(own, dict):
             raise LabError(f"{path} is damaged; delete it and run the last cell of 06 again.")

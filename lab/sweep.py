@@ -10,10 +10,9 @@ from itertools import product
 import time
 from typing import Any
 
-import yaml
-
 from lab.runner import execute, result
 from lab_utils import LabError
+from lab_utils.core.files import parse_yaml
 from lab_utils.core.params import load_params, parse_assignments, resolve
 from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
@@ -76,8 +75,8 @@ def parse_grid(items: Iterable[str]) -> dict[str, list[Any]]:
     for item in items:
         key, _, text = (part.strip() for part in item.partition("="))
         try:
-            values = yaml.safe_load(f"[{text}]")
-        except yaml.YAMLError:
+            values = parse_yaml(f"[{text}]")
+        except ValueError:
             values = None
         if not key or not values:
             raise LabError(f"--grid takes key=value,value, not {item!r}; for example lr=1e-3,5e-4.")

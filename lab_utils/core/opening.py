@@ -1,8 +1,9 @@
-"""Opening a run from a notebook: by name, by its settings, or the one that was opened last."""
+"""Which run: by name, by its settings, the one that was opened last, or all that were tested."""
 
 from collections.abc import Iterable
 from contextlib import suppress
 import os
+from pathlib import Path
 import re
 
 from lab_utils import LabError
@@ -67,3 +68,14 @@ def current() -> Run | None:
     with suppress(OSError, UnicodeDecodeError, LabError):
         return Run.load(name or (runs_dir() / _CURRENT).read_text(encoding="utf-8").strip())
     return None
+
+
+def tested_runs(folder: Path) -> list[Run]:
+    """The tested runs among ``folder``, its subfolders and theirs; damaged ones are left out."""
+    runs = []
+    for level in ("", "*/", "*/*/"):
+        for file in sorted(folder.glob(f"{level}settings.yaml")):
+            with suppress(LabError):
+                if (run := Run.open(file.parent)).done("05_evaluation"):
+                    runs.append(run)
+    return runs

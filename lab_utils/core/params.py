@@ -8,9 +8,9 @@ import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-import yaml
 
 from lab_utils import LabError
+from lab_utils.core.files import parse_yaml
 from lab_utils.core.settings import Settings
 
 _Section = Annotated[dict[str, Any], BeforeValidator(lambda found: {} if found is None else found)]
@@ -48,15 +48,14 @@ def load_params() -> Params:
     """``params.yaml``; LabError where it is missing or does not hold what it should."""
     path = project_root() / "params.yaml"
     try:
-        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Params.model_validate(parse_yaml(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise LabError(f"Cannot read {path}: {error.strerror}; restore it from the lab.") from None
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"])) or "the whole file"
         raise LabError(f"params.yaml: {where} must hold lines of the form key: value.") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        where = " ".join(str(error).split())
-        raise LabError(f"params.yaml is not YAML in UTF-8; mend it there: {where}") from None
+    except ValueError as error:
+        raise LabError(f"params.yaml is not YAML in UTF-8; mend it there: {error}") from None
 
 
 def load_settings(experiment: str, /, **overrides: Any) -> Settings:
@@ -97,7 +96,8 @@ def _checked(experiment: str, values: Mapping[str, Any]) -> Settings:
         if not problem["loc"]:  # two settings that do not go together
             raise LabError(str(problem["ctx"]["error"])) from None
         key, reason = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Input ")
-        raise LabError(f"Setting {key}={problem['input']!r}: the value {reason}.") from None
+        given = repr(problem["input"])[:60]
+        raise LabError(f"Setting {key}={given}: the value {reason}.") from None
 
 
 def parse_assignments(items: list[str], source: str = "--set") -> dict[str, Any]:
@@ -109,11 +109,11 @@ def parse_assignments(items: list[str], source: str = "--set") -> dict[str, Any]
     for item in items:
         key, equals, text = item.partition("=")
         try:
-            values[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError:
+            values[key.strip()] = parse_yaml(text)
+        except ValueError:
             equals = ""
         if not (equals and key.strip()):
-            raise LabError(f"{source} takes key=value, not {item!r}; for example epochs=3.")
+            raise LabError(f"{source} takes key=value, not {item[:60]!r}; for example epochs=3.")
     return values
 
 

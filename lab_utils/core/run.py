@@ -11,7 +11,14 @@ from typing import Any
 import yaml
 
 from lab_utils import LabError
-from lab_utils.core.files import one_training, read_json, write_atomic, write_json, write_text
+from lab_utils.core.files import (
+    one_training,
+    parse_yaml,
+    read_json,
+    write_atomic,
+    write_json,
+    write_text,
+)
 from lab_utils.core.params import default_name, runs_dir
 from lab_utils.core.process import peak_memory_mb, threads, versions
 from lab_utils.core.settings import Settings
@@ -35,8 +42,10 @@ BUILT_ON = {
     step: [needed for needed, dependents in _DEPENDENTS.items() if step in dependents]
     for step in RECORDS
 }
-# A comparison reads dozens of such files, and the loader in C takes a tenth of the time.
-_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# A folder of this name can be made on every system; Windows keeps some for its devices.
+_NAME = re.compile(
+    r"(?!(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[\w=+-](?:[\w.=+ -]{0,118}[\w=+-])?", re.IGNORECASE
+)
 
 
 class Run:
@@ -55,8 +64,9 @@ class Run:
     def create(cls, settings: Settings, name: str | None = None) -> "Run":
         """Open ``runs/<name>``, made if needed; LabError if it holds a run of other settings."""
         name = name or default_name(settings)
-        if not re.fullmatch(r"[\w=+-][\w.=+ -]*", name):
-            raise LabError(f"{name!r} cannot name a run; use letters, digits and . - _ = +.")
+        if not _NAME.fullmatch(name):
+            allowed = "at most 120 letters, digits and - _ = + ., that Windows could use too"
+            raise LabError(f"{name[:40]!r} cannot name a run; give it a name of {allowed}.")
         run = cls(runs_dir() / name, settings)
         if run.file("settings.yaml").is_file():
             wanted = settings.model_dump(exclude={"title"})
@@ -78,11 +88,11 @@ class Run:
         """The existing run in the folder ``path``, wherever it lies; LabError as ``load``."""
         try:
             text = (path / "settings.yaml").read_text(encoding="utf-8")
-            return cls(path, Settings(**yaml.load(text, Loader=_SafeLoader)))
+            return cls(path, Settings(**parse_yaml(text)))
         except (FileNotFoundError, NotADirectoryError):
             mend = "`lab list` shows what is there"
             raise LabError(f"No run named {path.name!r} in {path.parent}; {mend}.") from None
-        except (ValueError, TypeError, yaml.YAMLError):
+        except (ValueError, TypeError):
             problem = "settings.yaml is damaged or of another version of the lab"
             raise LabError(f"{path}: {problem}; delete that folder or use another name.") from None
 
@@ -228,14 +238,3 @@ def differences(settings: Settings, wanted: Mapping[str, Any]) -> str:
     """Where ``settings`` are not as ``wanted``, such as ``epochs=3, not 4``; empty for nowhere."""
     found = settings.model_dump()
     return "; ".join(f"{k}={found.get(k)}, not {v}" for k, v in wanted.items() if found.get(k) != v)
-
-
-def tested_runs(folder: Path) -> list[Run]:
-    """The tested runs among ``folder``, its subfolders and theirs; damaged ones are left out."""
-    runs = []
-    for level in ("", "*/", "*/*/"):
-        for file in sorted(folder.glob(f"{level}settings.yaml")):
-            with suppress(LabError):
-                if (run := Run.open(file.parent)).done("05_evaluation"):
-                    runs.append(run)
-    return runs

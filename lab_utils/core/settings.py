@@ -51,7 +51,9 @@ class Settings(BaseModel):
     together.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
     experiment: str
     title: str = ""
@@ -183,6 +185,15 @@ class Settings(BaseModel):
         if name in choices:
             return choices[name][getattr(self, name)].format_map(dict(self))
         return type(self).model_fields[name].description or ""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: Any) -> Any:
+        if isinstance(value, bool) and not isinstance(
+            cls.model_fields[info.field_name].default, bool
+        ):
+            raise ValueError("should not be true or false")
+        return value
 
     @field_validator("val_fraction")
     @classmethod

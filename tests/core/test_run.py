@@ -84,8 +84,11 @@ def test_a_run_of_other_settings_is_refused_and_the_difference_named(run):
         Run.create(load_settings("smoke", epochs=epochs + 1), run.name)
 
 
-@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a\\b"])
-def test_a_run_name_cannot_leave_the_runs_folder(runs, name):
+@pytest.mark.parametrize(
+    "name",
+    ["../up", "a/b", "", ".hidden", "a\\b", "con", "NUL.txt", "com1", "a.", "a ", "x" * 121],
+)
+def test_a_run_name_names_a_folder_in_runs_on_every_system(runs, name):
     if name == "":
         assert Run.create(load_settings("smoke"), name).name == "smoke"
     else:

@@ -152,3 +152,53 @@ def test_the_folds_say_how_much_is_held_out():
     assert load_settings("quick", val_fraction=0.3).val_fraction == 0.3
     assert Settings(**settings.model_dump()) == settings  # as it comes back from settings.yaml
     assert default_name(settings) == "quick-folds=5-fold=4"
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["title=2024-13-45", "lr=!!int abc", "flip=!!bool maybe", "epochs=" + "9" * 5000, "lr=" + "[" * 2000,
+     "mixup=.inf", "cutmix=1e309", "clip_norm=.inf", "weight_decay=-.inf", "min_lr=.nan", "lr=.nan",
+     "epochs=true", "momentum=yes", "cutout=1e23", "accumulate=1e23", "lr=!!python/name:os.system x",
+     "color_jitter={a: 1, a: 2}"],
+    ids=lambda item: item[:30],
+)  # fmt: skip
+def test_a_strange_value_is_refused_in_one_short_sentence(runs, capsys, item):
+    assert main(["run", "smoke", "--set", item]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("lab: ")
+    assert said.count("\n") == 1
+    assert len(said) < 300
+    assert not runs.exists()
+
+
+def test_strange_values_of_a_grid_an_ablation_and_lab_set_are_refused_too(runs, monkeypatch):
+    for words in (["--grid", "lr=" + "[" * 2000], ["--ablate", "lr=!!int abc"]):
+        assert main(["sweep", "smoke", *words]) == 2
+    monkeypatch.setenv("LAB_SET", "lr=!!int")
+    assert main(["run", "smoke"]) == 2
+    assert not runs.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["experiments: {a: {lr: 1, lr: 2}}", "experiments:\n  a: {}\n  a: {}", "report: 2024-13-45",
+     "[" * 3000, "a: !!int b", "\x00"],
+    ids=["key twice", "experiment twice", "no date", "deep", "no integer", "no text"],
+)  # fmt: skip
+def test_a_params_yaml_that_is_wrong_is_refused_in_a_sentence(tmp_path, monkeypatch, capsys, text):
+    monkeypatch.setattr("lab_utils.core.params.project_root", lambda: tmp_path)
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    assert main(["list"]) == 2
+    said = capsys.readouterr().err
+    assert "params.yaml" in said
+    assert said.count("\n") == 1
+
+
+def test_a_billion_laughs_are_refused_at_once(tmp_path, monkeypatch, capsys):
+    levels = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10)]
+    text = "experiments:\n  x:\n    lr: *a9\n"
+    monkeypatch.setattr("lab_utils.core.params.project_root", lambda: tmp_path)
+    lines = ["report:", "  a0: &a0 [ha]", *(f"  {level}" for level in levels), text]
+    (tmp_path / "params.yaml").write_text("\n".join(lines), encoding="utf-8")
+    assert main(["run", "x"]) == 2
+    assert len(capsys.readouterr().err) < 300
