@@ -85,8 +85,7 @@ def test_a_run_of_other_settings_is_refused_and_the_difference_named(run):
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["../up", "a/b", "", ".hidden", "a\\b", "con", "NUL.txt", "com1", "a.", "a ", "x" * 121],
+    "name", ["../up", "a/b", "", ".hidden", "a\\b", "con", "NUL.txt", "com1", "a.", "a ", "x" * 121]
 )
 def test_a_run_name_names_a_folder_in_runs_on_every_system(runs, name):
     if name == "":

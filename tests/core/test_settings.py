@@ -156,10 +156,12 @@ def test_the_folds_say_how_much_is_held_out():
 
 @pytest.mark.parametrize(
     "item",
-    ["title=2024-13-45", "lr=!!int abc", "flip=!!bool maybe", "epochs=" + "9" * 5000, "lr=" + "[" * 2000,
-     "mixup=.inf", "cutmix=1e309", "clip_norm=.inf", "weight_decay=-.inf", "min_lr=.nan", "lr=.nan",
-     "epochs=true", "momentum=yes", "cutout=1e23", "accumulate=1e23", "lr=!!python/name:os.system x",
-     "color_jitter={a: 1, a: 2}"],
+    [
+        "title=2024-13-45", "lr=!!int abc", "flip=!!bool maybe", "epochs=" + "9" * 5000,
+        "lr=" + "[" * 2000, "mixup=.inf", "cutmix=1e309", "clip_norm=.inf", "weight_decay=-.inf",
+        "min_lr=.nan", "lr=.nan", "epochs=true", "momentum=yes", "cutout=1e23", "accumulate=1e23",
+        "lr=!!python/name:os.system x", "color_jitter={a: 1, a: 2}",
+    ],
     ids=lambda item: item[:30],
 )  # fmt: skip
 def test_a_strange_value_is_refused_in_one_short_sentence(runs, capsys, item):
