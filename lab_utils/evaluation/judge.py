@@ -1,7 +1,5 @@
-"""The network of a run, what it says of whole splits, and few images to learn by heart."""
+"""The network of a run, and what it says of whole splits, in one precision everywhere."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -9,7 +7,7 @@ from torch import Tensor, nn
 
 from lab_utils.core.run import Run
 from lab_utils.data.batches import Batches
-from lab_utils.data.dataset import Dataset, Normalization, Split
+from lab_utils.data.dataset import Normalization, Split
 from lab_utils.model.predict import predict
 from lab_utils.setup import hardware
 from lab_utils.training.checkpoints import Best, load_best
@@ -49,26 +47,3 @@ class Judge:
     def _logits(self, split: Split, tta: str) -> Tensor:
         batches = Batches(split, BATCH, self.normalization, self.machine.device)
         return predict(self.network, batches, self.machine, tta)[0]
-
-
-def thin(split: Split, most: int) -> Split:
-    """At most ``most`` images, the classes in proportion, each about 32 pixels a side."""
-    chosen = split.targets.argsort(stable=True)[:: -(-len(split) // most)].sort().values
-    pixels = max(1, split.images.shape[-1] // 32)
-    return Split(split.images[chosen][:, :, ::pixels, ::pixels], split.targets[chosen])
-
-
-def few_of(dataset: Dataset, train: int, val: int = 10_000) -> Dataset:
-    """``dataset`` with so few images at the most, each about 32 pixels a side."""
-    return replace(dataset, train=thin(dataset.train, train), val=thin(dataset.val, val))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Meanwhile PyTorch computes with one thread: small batches keep no more busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -68,13 +68,14 @@ def while_training(training: Training) -> str:
     return "with " + " and ".join(present) if present else "while the weights changed"
 
 
+def thin(split: Split, most: int) -> Split:
+    """At most ``most`` images at equal distances through ``split``, about 32 pixels a side."""
+    every, pixels = -(-len(split) // most), max(1, split.images.shape[-1] // 32)
+    return Split(split.images[::every, :, ::pixels, ::pixels], split.targets[::every])
+
+
 def few_images(dataset: Dataset, train: int, val: int) -> Dataset:
-    """``dataset`` with at most so many images, at equal distances, each about 32 pixels a side."""
-
-    def thin(split: Split, most: int) -> Split:
-        every, pixels = -(-len(split) // most), max(1, split.images.shape[-1] // 32)
-        return Split(split.images[::every, :, ::pixels, ::pixels], split.targets[::every])
-
+    """``dataset`` with so many images at the most, as ``thin`` takes them."""
     return replace(dataset, train=thin(dataset.train, train), val=thin(dataset.val, val))
 
 

@@ -1,9 +1,7 @@
 """What a network says of a whole split, whatever the training computed in."""
 
-import numpy as np
-import pytest
 import torch
-from toy import CPU, HALF, small_net, toy, toy_dataset
+from toy import CPU, HALF, small_net, toy
 
 from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
@@ -42,37 +40,6 @@ def test_a_judge_averages_the_views_that_the_settings_ask_for(runs):
     views = torch.stack([by_hand(model, split), by_hand(model, mirrored)])
     assert torch.allclose(ask(split), views.mean(0), atol=1e-5)
     assert torch.allclose(ask.one_view(split), views[0], atol=1e-5)
-
-
-@pytest.mark.parametrize(("count", "most", "left"), [(120, 30, 30), (30, 30, 30), (7, 30, 7)])
-@pytest.mark.parametrize("order", ["one after the other", "class by class"])
-def test_few_images_hold_the_classes_in_proportion(count, most, left, order):
-    split = images(count)
-    if order == "class by class":
-        split = Split(split.images, split.targets.sort().values)
-    found = judge.thin(split, most)
-    assert len(found) == left
-    counts = found.targets.bincount(minlength=3)
-    assert counts.max() - counts.min() <= 1
-    if left == count:
-        assert found.images.equal(split.images)  # in their order
-
-
-def test_large_images_are_made_small_and_the_normalisation_follows():
-    assert judge.thin(images(4, side=96), 4).images.shape == (4, 3, 32, 32)
-    dataset = toy_dataset()
-    found = judge.few_of(dataset, 20)
-    assert (len(found.train), len(found.val)) == (17, 30)
-    assert found.normalization != dataset.normalization
-    assert np.allclose(found.normalization.mean, dataset.normalization.mean, atol=0.03)
-
-
-def test_one_thread_is_for_a_while():
-    before = torch.get_num_threads()
-    with pytest.raises(ValueError, match="whatever"), judge.one_thread():
-        assert torch.get_num_threads() == 1
-        raise ValueError("whatever")
-    assert torch.get_num_threads() == before
 
 
 def test_a_split_of_toys_is_judged_in_order(runs):
