@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 import numpy as np
+from torch import Tensor
 
 from lab_utils.core import drawing
 from lab_utils.core.drawing import BLUE, GRAY, GREEN, HALF, ORANGE, Drawing, new_figure, styled
-from lab_utils.model.figures import filters as filters
 from lab_utils.training.findings import Rows, schedule_effect
 from lab_utils.training.history import Epoch, best_of, numbered
 
@@ -140,6 +140,13 @@ def lr_curve(history: Sequence[Epoch], rates: Sequence[float]) -> Drawing:
         "Two line plots on one axis of epochs: above the learning rate at every batch, below the "
         f"validation accuracy, which ends at {history[-1].val_accuracy:.1%}.",
     )
+
+
+def filters(before: Tensor, after: Tensor) -> Drawing:
+    """Filters (O, C, k, k) of a convolution before training, and below each what became of it."""
+    from lab_utils.model import figures  # draws images, which no other figure here does
+
+    return figures.filters(before, after)
 
 
 @styled
