@@ -6,6 +6,7 @@ import socket
 from types import FrameType
 import warnings
 
+import torch
 import uvicorn
 
 from lab.serve.app import application
@@ -24,6 +25,7 @@ def serve(run: Run, port: int) -> None:
     """
     listener = bound(port)  # first, as it takes no time
     warnings.filterwarnings("ignore", module="PIL")  # of strangers' pictures, to the console
+    torch.set_num_threads(max(1, torch.get_num_threads() // 2))  # decoding takes cores as well
     gate = application(Model(run), Limits())
     address = f"http://{HOST}:{listener.getsockname()[1]}"
     Server(gate, f"Run {run.name!r} is served at {address} until Ctrl-C.").run([listener])
