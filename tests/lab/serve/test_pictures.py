@@ -7,6 +7,7 @@ import pytest
 from serving import encoded, noise, predict
 
 COUNT = 100
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of such files
 
 
 def test_damaged_and_hostile_files_are_refused_or_classified(client, model):
