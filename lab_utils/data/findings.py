@@ -87,8 +87,7 @@ def constants(dataset: Dataset) -> dict[str, Any]:
 
 def statistics(dataset: Dataset) -> list[dict[str, Any]]:
     """The rows of a table: mean and std of each channel, beside the published ones if known."""
-    heads = {name: name.replace("_", " ") for name in constants(dataset)}
-    found = {heads[name]: values for name, values in constants(dataset).items() if values}
+    found = {name.replace("_", " "): x for name, x in constants(dataset).items() if x}
     return [
         {"channel": channel} | {name: f"{values[i]:.4f}" for name, values in found.items()}
         for i, channel in enumerate(CHANNELS)
