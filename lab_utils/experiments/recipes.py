@@ -11,17 +11,17 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 import json
 from pathlib import Path
-from statistics import mean, variance
+from statistics import mean
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 
 from lab_utils import LabError
 from lab_utils.core.files import write_text
 from lab_utils.core.params import load_params
 from lab_utils.core.show import Table
+from lab_utils.experiments.intervals import interval, right
 from lab_utils.experiments.results import Result, find
 
 _MOST = 15  # recipes that a table of the report still shows one by one
@@ -65,7 +65,7 @@ class Group:
 
         None where the predictions are not known, or the models were tested on different images.
         """
-        return _right(self.results)
+        return right(self.results)
 
     @cached_property
     def targets(self) -> np.ndarray | None:
@@ -119,40 +119,6 @@ def _group(results: Sequence[Result], changed: str) -> Group:
         epochs=mean(len(r.history) for r in results),
         parameters=first.parameters, flops=first.flops, results=tuple(results),
     )  # fmt: skip
-
-
-def interval(results: Sequence[Result]) -> tuple[float, float]:
-    """95% interval of a recipe's accuracy, with other seeds and on other images of this kind.
-
-    Seeds and test images are two samples that cross, so the mean's variance has a part from each:
-    that of the accuracies by their number, and that of the images' mean scores by theirs. Where a
-    model's luck depends on the image, that luck is in both parts, and the interval a little wide
-    (Owen, Annals of Applied Statistics 1, 2007, arXiv:0712.1111, of bootstraps over both). Its
-    degrees of freedom are Satterthwaite's (Biometrics Bulletin 2, 1946).
-    With one seed there is Wilson's interval alone, which has the images' luck and not the seed's.
-    """
-    first, seeds = results[0], len(results)
-    accuracy = mean(r.test_accuracy for r in results)
-    if seeds == 1:
-        return first.test_accuracy_low, first.test_accuracy_high
-    of_images = accuracy * (1 - accuracy)  # it cannot be more, where the images are not known
-    if (right := _right(results)) is not None:
-        of_images = right.mean(0).var(ddof=1)
-    parts = variance([r.test_accuracy for r in results]) / seeds, of_images / first.test_images
-    if not sum(parts):  # every model gets every image right, or none
-        return accuracy, accuracy
-    freedom = sum(parts) ** 2 / (
-        parts[0] ** 2 / (seeds - 1) + parts[1] ** 2 / (first.test_images - 1)
-    )
-    half = float(t.ppf(0.975, freedom) * sum(parts) ** 0.5)
-    return max(0.0, accuracy - half), min(1.0, accuracy + half)
-
-
-def _right(results: Sequence[Result]) -> np.ndarray | None:
-    targets = results[0].targets
-    if any(r.predicted is None or not np.array_equal(r.targets, targets) for r in results):
-        return None
-    return np.array([r.predicted == r.targets for r in results])
 
 
 def _changed(recipe: dict[str, Any], namesakes: Sequence[dict[str, Any]]) -> str:

@@ -10,6 +10,7 @@ from torch.nn.utils.prune import ln_structured
 from benchmarks import compress
 from lab_utils.core.files import read_json
 from lab_utils.core.settings import Settings
+from lab_utils.experiments import compression
 from lab_utils.experiments.results import results_dir
 from lab_utils.model.networks.simplecnn import SimpleCNN
 from lab_utils.model.summary import count_flops, count_parameters
@@ -88,3 +89,20 @@ def test_the_committed_results_are_of_these_networks():
             points = row["test_accuracy"] - rows[row["against"]]["test_accuracy"]
             apart = row["only_here"] - row["only_there"]
             assert points == pytest.approx(apart / measured["test_images"])
+
+
+def test_each_compressed_network_is_told_against_what_stands_beside_it():
+    row = {"epochs": 1, "parameters": 100, "flops": 10**6, "weight_bytes": 400, "ms_1": 1.0,
+           "ms_256": 20.0, "low": 0.7, "high": 0.8, "against": None}  # fmt: skip
+    before = row | {"name": "CompactNet", "test_accuracy": 0.75}
+    after = row | {"name": "taught", "test_accuracy": 0.76, "against": "CompactNet",
+                   "only_here": 30, "only_there": 20, "p": 0.2}  # fmt: skip
+    record = {"rows": [before, after], "temperature": 4.0, "trial_epochs": 2}
+    text = compression.sentences(record)
+    assert 'taught: +1.00 points against "CompactNet"; 30 images' in text
+    assert "p = 0.2: these two models are not told apart" in text
+    assert "The temperature, 4, was chosen" in text
+    assert "channels" not in text
+    assert "not measured" not in text
+    assert "Distillation is not measured here" in compression.sentences({"rows": [before]})
+    assert "76.00%" in repr(compression.table(record))

@@ -89,18 +89,3 @@ def test_the_summary_is_chosen_by_validation(three_seeds):
     assert "Chosen by validation accuracy: `quick`, with a test accuracy of **70.00%**" in text
     assert "not distinguishable: 1" in text
     assert findings.what_we_found([], 0, []) == "- Recipes: 0; runs: 0."
-
-
-def test_each_compressed_network_is_told_against_what_stands_beside_it():
-    row = {"epochs": 1, "parameters": 100, "flops": 10**6, "weight_bytes": 400, "ms_1": 1.0,
-           "ms_256": 20.0, "low": 0.7, "high": 0.8, "against": None}  # fmt: skip
-    before = row | {"name": "CompactNet", "test_accuracy": 0.75}
-    after = row | {"name": "taught", "test_accuracy": 0.76, "against": "CompactNet",
-                   "only_here": 30, "only_there": 20, "p": 0.2}  # fmt: skip
-    record = {"rows": [before, after], "temperature": 4.0, "trial_epochs": 2}
-    text = findings.compression(record)
-    assert 'taught: +1.00 points against "CompactNet"; 30 images' in text
-    assert "p = 0.2: these two models are not told apart" in text
-    assert "The temperature, 4, was chosen" in text
-    assert "channels" not in text
-    assert "76.00%" in repr(findings.compressed(record))
