@@ -13,6 +13,7 @@ from fabricate import begin
 from filelock import FileLock
 from nbformat.reader import NotJSONError
 import numpy as np
+from papermill.exceptions import PapermillExecutionError
 from pypdf import PdfReader
 import pytest
 import torch
@@ -274,6 +275,18 @@ def test_what_papermill_cannot_survive_is_one_sentence(runs, monkeypatch, error,
     monkeypatch.setattr("papermill.execute_notebook", fail)
     with pytest.raises(LabError, match=sentence):
         execute(Run.create(load_settings("smoke")), STEPS[:1])
+
+
+@pytest.mark.parametrize("name", ["KeyboardInterrupt", "Stopped"])
+def test_an_interrupt_that_the_notebook_sees_first_is_one_too(runs, monkeypatch, name):
+    """Ctrl-C reaches the kernel as well, where `fit` makes a Stopped of it."""
+
+    def interrupted(*_, **__):
+        raise PapermillExecutionError(3, 3, "history = fit(...)", name, "Stopped in epoch 1", [])
+
+    monkeypatch.setattr("papermill.execute_notebook", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        execute(Run.create(load_settings("smoke")), STEPS[3:4])
 
 
 def test_papermill_runs_a_notebook_directly(tmp_path):
