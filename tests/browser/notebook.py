@@ -9,6 +9,7 @@ from typing import Any
 from playwright.sync_api import Locator, Page
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+STOP = ".jp-NotebookPanel-toolbar [data-command='notebook:interrupt-kernel']"  # the button
 _WIDGET = "window.jupyterapp.shell.currentWidget"
 _UNTOLD = "No description has been provided for this image"  # what JupyterLab says of a bare PNG
 _WITHOUT_TEXT = f"""() => [...document.querySelectorAll('.jp-OutputArea img')]
@@ -18,6 +19,14 @@ _TOO_WIDE = """() => [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')]
     (cell, n) => [...cell.querySelectorAll('.jp-OutputArea-output, .jp-OutputArea-output pre')]
         .filter(output => output.scrollWidth > output.clientWidth + 1)
         .map(o => `${n + 1}: ${o.scrollWidth} in ${o.clientWidth}: ${o.innerText.slice(0, 80)}`))"""
+
+# JupyterLab breaks a line of text that is too long anywhere, also inside a word or a number.
+_BROKEN = """() => [...document.querySelectorAll('.jp-OutputArea-output > pre')].flatMap(
+    pre => {
+        const pen = document.createElement('canvas').getContext('2d');
+        pen.font = getComputedStyle(pre).font;
+        return pre.innerText.split('\\n').filter(l => pen.measureText(l).width > pre.clientWidth);
+    })"""
 
 
 class OpenNotebook:
@@ -110,9 +119,9 @@ class OpenNotebook:
         told = [o["text"] for o in self.outputs("stream") if o["name"] == "stderr"]
         return raised + ["".join(text) for text in told]
 
-    def code_cell(self, words: str) -> dict[str, Any]:
-        """The one code cell whose source matches ``words``, as nbformat has it."""
-        return self.cells()[self.place(words)]
+    def said(self, words: str) -> str:
+        """The text of the outputs of the one code cell whose source matches ``words``."""
+        return text_of(self.cells()[self.place(words)]["outputs"])
 
     def place(self, words: str) -> int:
         """The number, from 0, of the one code cell whose source matches ``words``."""
@@ -125,6 +134,11 @@ class OpenNotebook:
     def cell(self, words: str) -> Locator:
         """That cell on the page."""
         return self.page.locator(".jp-Notebook .jp-Cell").nth(self.place(words))
+
+    def cells_with_controls(self) -> list[Locator]:
+        """The cells that show widgets."""
+        widgets = self.page.locator(".jp-OutputArea .widget-vbox")
+        return self.page.locator(".jp-Notebook .jp-CodeCell").filter(has=widgets).all()
 
     def type_into(self, words: str, source: str) -> Locator:
         """Replace what the cell that matches ``words`` holds, as a person does: by the keyboard."""
@@ -153,6 +167,10 @@ class OpenNotebook:
     def too_wide(self) -> list[str]:
         """Outputs that overflow their place: the cell, the pixels, the beginning of the text."""
         return self.page.evaluate(_TOO_WIDE)
+
+    def broken_lines(self) -> list[str]:
+        """Lines of plain text that are longer than their place is wide."""
+        return self.page.evaluate(_BROKEN)
 
     def photograph(self, folder: Path, name: str, height: int = 3000) -> None:
         """The whole notebook as pictures of ``height`` pixels, ``name``_1.png and so on."""

@@ -5,6 +5,8 @@ LAB_SCREENSHOTS is named, every notebook is photographed. Skipped where there is
 """
 
 import ast
+from contextlib import ExitStack
+from functools import cache
 import os
 from pathlib import Path
 import re
@@ -18,7 +20,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 playwright = pytest.importorskip("playwright.sync_api")
 
-from browser.notebook import OpenNotebook, text_of  # noqa: E402
+from browser.notebook import STOP, OpenNotebook  # noqa: E402
 from browser.server import copy_of_the_lab, jupyter_lab  # noqa: E402
 
 the_whole_walk = pytest.mark.skipif(
@@ -31,6 +33,7 @@ OPTIONS = (
 SMALL = "data=shapes train_size=1000 test_size=500 epochs=2"
 SECONDS = 240  # of one notebook, at the most
 SHOTS = os.environ.get("LAB_SCREENSHOTS")
+CONTROLS = {"03_model": 1, "05_evaluation": 2, "09_insight": 1}  # cells of a notebook
 # Each notebook once; each theme, width and folder to start from with several of them.
 WALK = [
     ("01_setup", "light", 1280, ""), ("02_data", "dark", 900, "notebooks"),
@@ -50,26 +53,32 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory):
-    """The address of a JupyterLab started in the project's folder, and of one in ``notebooks``."""
+def address(tmp_path_factory):
+    """The address of a notebook in a JupyterLab started in the project, or in a folder of it."""
     scratch = tmp_path_factory.mktemp("jupyter")
     lab = copy_of_the_lab(scratch / "lab")
-    settings = {"LAB_SET": SMALL, "LAB_RUNS_DIR": str(scratch / "runs")}
-    at_root = jupyter_lab(lab, scratch / "at_root", **settings)
-    inside = jupyter_lab(lab / "notebooks", scratch / "inside", **settings)
-    with at_root as root, inside as notebooks:
-        yield {"": root.format("notebooks/{}.ipynb"), "notebooks": notebooks.format("{}.ipynb")}
+    settings = {"PYTHONPATH": str(lab), "LAB_SET": SMALL, "LAB_RUNS_DIR": str(scratch / "runs")}
+    with ExitStack() as running:
+
+        @cache
+        def server(start):
+            own = scratch / f"server_{start}"
+            return running.enter_context(jupyter_lab(lab / start, own, **settings))
+
+        yield lambda name, start: server(start).format(
+            f"{name}.ipynb" if start else f"notebooks/{name}.ipynb"
+        )
 
 
 @pytest.fixture
-def opened(browser, servers):
+def opened(browser, address):
     """A function that opens a notebook; all that were opened are closed at the end of the test."""
     contexts, notebooks = [], []
 
     def open_notebook(name, theme="light", width=1280, start=""):
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}))
         page = contexts[-1].new_page()
-        notebooks.append(OpenNotebook(page, servers[start].format(name), theme))
+        notebooks.append(OpenNotebook(page, address(name, start), theme))
         return notebooks[-1]
 
     yield open_notebook
@@ -79,8 +88,12 @@ def opened(browser, servers):
         context.close()
 
 
-def photograph(notebook, name):
-    if SHOTS:
+def photograph(notebook, name, cell=None):
+    """The whole notebook, or what the window shows around ``cell``."""
+    if SHOTS and cell:
+        cell.scroll_into_view_if_needed()
+        notebook.page.screenshot(path=Path(SHOTS) / f"{name}.png")
+    elif SHOTS:
         notebook.photograph(Path(SHOTS), name)
 
 
@@ -94,31 +107,31 @@ def solution(notebook, name):
     return "\n".join(parts)
 
 
+TRAINS = r"^history = fit\("  # in the cell that trains
+
+
 @pytest.mark.browser
 def test_a_training_is_seen_to_move_and_stops_and_goes_on(opened):
     """The one that every `pytest` runs: a student trains, presses stop, and goes on."""
     notebook = opened("04_training")
-    notebook.type_into(r"^changes = ", 'experiment = None\nname = "stopped"\n'
-                       'changes = "train_size=6000 epochs=3 batch_size=32"')  # fmt: skip
-    cell = notebook.run_until(r"^history = fit\(", SECONDS)
-    progress = cell.locator("progress").first
-    progress.wait_for(state="attached", timeout=1000 * SECONDS)
-    seen = [cell.locator(".jp-OutputArea").inner_html()]
-    bars = [progress.get_attribute("value")]
-    playwright.expect(progress).not_to_have_attribute("value", bars[0], timeout=20_000)
-    bars.append(progress.get_attribute("value"))
-    seen.append(cell.locator(".jp-OutputArea").inner_html())
-    assert curve(seen[0]) != curve(seen[1]), "the curve of the losses does not grow"
-    if SHOTS:
-        notebook.page.screenshot(path=Path(SHOTS) / "training.png")
-    notebook.page.locator("button[data-command='notebook:interrupt-kernel']").first.click()
+    changes = "train_size=3000 epochs=3 batch_size=32"
+    notebook.type_into("^changes = ", f'experiment = None\nname = "stopped"\nchanges = "{changes}"')
+    cell = notebook.run_until(TRAINS, SECONDS)
+    bar, shown = cell.locator("progress").first, cell.locator(".jp-OutputArea").first
+    bar.wait_for(state="attached", timeout=1000 * SECONDS)
+    value, curves = bar.get_attribute("value"), curve(shown.inner_html())
+    playwright.expect(bar).not_to_have_attribute("value", value, timeout=20_000)
+    assert curve(shown.inner_html()) != curves, "the curve of the losses does not grow"
+    playwright.expect(shown).to_contain_text("Epoch 2 of 3", timeout=1000 * SECONDS)
+    photograph(notebook, "training", cell)
+    notebook.page.locator(STOP).first.click()
     notebook.wait_until_idle(60)
-    said = text_of(notebook.code_cell(r"^history = fit\(")["outputs"])
-    assert re.search("[Ss]topped in epoch", said), said[-2000:]
+    said = notebook.said(TRAINS)
+    assert re.search("[Ss]topped in epoch 2", said), said[-2000:]
     assert "Traceback" not in said
     notebook.run_cell(cell, SECONDS)
-    said = text_of(notebook.code_cell(r"^history = fit\(")["outputs"])
-    assert "3 of 3 epochs" in said, said[-2000:]
+    assert "3 of 3 epochs" in notebook.said(TRAINS), notebook.said(TRAINS)[-2000:]
+    assert not notebook.outputs("error")
 
 
 def curve(html):
@@ -137,48 +150,43 @@ def test_every_notebook_runs_from_top_to_bottom(name, theme, width, start, opene
     assert None not in notebook.numbers()
     assert notebook.pictures_without_text() == []
     assert notebook.too_wide() == []
-    figures = sum("run.show(" in "".join(cell["source"]) for cell in notebook.code_cells())
+    assert width < 1280 or notebook.broken_lines() == []
+    shown = r"^ *(run\.show|interactive)\("
+    figures = sum(
+        len(re.findall(shown, "".join(cell["source"]), re.MULTILINE))
+        for cell in notebook.code_cells()
+    )
     assert notebook.pictures() >= figures > 0
+    if name == "01_setup":
+        an_exercise_filled_in_is_marked_right(notebook)
+    controlled = notebook.cells_with_controls()
+    assert len(controlled) >= CONTROLS.get(name, 0)
+    for number, cell in enumerate(controlled):
+        a_control_that_is_moved_redraws_its_figure(notebook, cell)
+        photograph(notebook, f"control_{name}_{number}", cell)
 
 
-@pytest.mark.browser
-@the_whole_walk
-def test_an_exercise_filled_in_is_marked_right(opened):
-    notebook = opened("01_setup", "dark", 900)
-    notebook.run_all(SECONDS)
+def an_exercise_filled_in_is_marked_right(notebook):
     name = "absolute_gradient"
     stub = rf"^def {name}\("
-    assert text_of(notebook.code_cell(stub)["outputs"]).startswith("open: ")
+    assert notebook.said(stub).startswith("open: ")
     cell = notebook.type_into(stub, f"{solution('01_setup', name)}\n\n\ncheck.{name}({name})")
     notebook.run_cell(cell, 60)
-    if SHOTS:
-        cell.scroll_into_view_if_needed()
-        notebook.page.screenshot(path=Path(SHOTS) / "exercise.png")
-    assert text_of(notebook.code_cell(stub)["outputs"]).startswith("right: ")
+    photograph(notebook, "exercise", cell)
+    assert notebook.said(stub).startswith("right: ")
 
 
-@pytest.mark.browser
-@the_whole_walk
-@pytest.mark.parametrize(
-    ("name", "keys"), [("03_model", "ArrowLeft"), ("09_insight", "ArrowRight")]
-)
-def test_a_control_that_is_moved_redraws_its_figure(name, keys, opened):
-    notebook = opened(name)
-    notebook.run_all(SECONDS)
-    cell = notebook.cell(r"^interactive\(")
-    picture, slider = cell.locator("img"), cell.locator(".noUi-handle").first
+def a_control_that_is_moved_redraws_its_figure(notebook, cell):
+    picture, sliders, lists = (cell.locator(kind) for kind in ("img", ".noUi-handle", "select"))
     before = picture.get_attribute("src")
-    slider.focus()
-    for _ in range(4):
-        notebook.page.keyboard.press(keys)
-    playwright.expect(picture).not_to_have_attribute("src", before, timeout=20_000)
-    choice = cell.locator("select").last
-    before = picture.get_attribute("src")
-    choice.select_option(index=0)
+    if sliders.count():
+        low, now = (sliders.first.get_attribute(f"aria-value{end}") for end in ("min", "now"))
+        sliders.first.focus()
+        for _ in range(4):
+            notebook.page.keyboard.press("ArrowRight" if low == now else "ArrowLeft")
+    else:
+        lists.first.select_option(index=int(lists.first.evaluate("e => e.selectedIndex == 0")))
     playwright.expect(picture).not_to_have_attribute("src", before, timeout=20_000)
     notebook.wait_until_idle(20)
-    if SHOTS:
-        cell.scroll_into_view_if_needed()
-        notebook.page.screenshot(path=Path(SHOTS) / f"control_{name}.png")
     assert picture.get_attribute("alt").strip()
     assert notebook.errors() == []
