@@ -20,8 +20,11 @@ from lab_utils.core.files import write_atomic
 from lab_utils.core.params import project_root
 from lab_utils.core.run import METRICS, RECORDS, STEPS, Run
 from lab_utils.core.settings import MODELS
+from lab_utils.deployment.model_card import CARD, write_card
 
-_MORE_FILES = {"04_training": ("history.csv",), "05_evaluation": (METRICS,)}  # beside RECORDS
+_MORE_FILES = {  # beside RECORDS
+    "04_training": ("history.csv",), "05_evaluation": (METRICS,), "06_deployment": (CARD,),
+}  # fmt: skip
 # How to compile; the second and the third are for characters that the way before cannot show.
 _WAYS: tuple[dict[str, Any], ...] = (
     {"ignore_system_fonts": True, "pdf_standards": ["ua-1"]},
@@ -46,6 +49,8 @@ def build(run: Run) -> Path:
         + timedelta(seconds=int(manifest[step]["seconds"]))
         for step in done
     )
+    if "06_deployment" in done:
+        write_card(run)  # 09 may have run since the files were exported
     files = [(step, f) for step in done for f in (RECORDS[step], *_MORE_FILES.get(step, ()))]
     settings = run.settings
     inputs = {

@@ -220,21 +220,31 @@ def make_run(
         "data": data,
         "data_is_cifar10": cifar, "seed": run.settings.seed, "experiment": "quick",
         "precision": "bfloat16", "device": "cpu", "temperature": 1.2345,
-        "test_loss_scaled": 0.6311, "ece_scaled": 0.0123, "ensemble_seeds": 1,
+        "test_loss_scaled": 0.6311, "ece_scaled": 0.0123, "tta": "none", "ensemble_seeds": 1,
         "ensemble_accuracy": None,
     }  # fmt: skip
     speed = {"1": 410.0, "8": 2100.0, "64": 5400.0, "256": 6100.0}
     deployment = {
-        "images_compared": 1000,
+        "images_compared": 1000, "temperature": 1.2345, "threshold": 0.81, "sure_share": 0.52,
+        "sure_accuracy": 0.951, "vnni": True,
+        "int8_tried": [{"scheme": "MinMax, last layer in float32", "accuracy": 0.78,
+                        "drop": 0.001}],
+        "data": {key: dataset[key] for key in ("title", "source", "licence", "fingerprint",
+                 "warning", "classes", "train_images", "val_images")} | {"image_size": 32},
+        "jpeg": {"quality": 75, "images": n, "accuracy": 0.71, "difference": -0.041,
+                 "low": -0.047, "high": -0.035},
         "formats": [
-            {"name": name, "file": f"exports/model.{end}", "bytes": 2500000,
-             "max_logit_difference": difference, "same_predictions": 1.0, "latency_ms": ms,
-             "throughput": speed, "note": note}
-            for name, end, difference, ms, note in (
-                ("state dict", "pt", 0.0, 2.4, ""),
-                ("TorchScript", "ts", 0.0, 2.1, "deprecated"),
-                ("torch.export", "pt2", 9.5e-7, 2.2, ""),
-                ("ONNX", "onnx", 4.3e-6, 0.8, ""),
+            {"name": name, "file": f"exports/model.{end}", "bytes": size,
+             "max_logit_difference": difference, "same_predictions": same,
+             "accuracy": correct / 10_000 + change, "difference": change,
+             "difference_low": change - 0.002, "difference_high": change + 0.002,
+             "latency_ms": ms, "latency_p99_ms": 2 * ms, "throughput": speed, "note": note}
+            for name, end, size, difference, same, change, ms, note in (
+                ("safetensors", "safetensors", 2500000, 0.0, 1.0, 0.0, 2.4, ""),
+                ("TorchScript", "ts", 2500000, 0.0, 1.0, 0.0, 2.1, "deprecated"),
+                ("torch.export", "pt2", 2500000, 9.5e-7, 1.0, 0.0, 2.2, ""),
+                ("ONNX", "onnx", 2500000, 4.3e-6, 1.0, 0.0, 0.8, ""),
+                ("int8 ONNX", "onnx", 650000, 0.31, 0.984, -0.0013, 0.5, ""),
             )
         ],
     }  # fmt: skip

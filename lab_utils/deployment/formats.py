@@ -67,10 +67,10 @@ def open_model(path: Path) -> Opened:
 
 def _open_run(folder: Path) -> Opened:
     checkpoint, export = folder / "checkpoints/best.pt", folder / "exports" / FILES[ONNX]
-    if export.is_file() and (opened := _or_none(export)):
-        # A training after the export leaves a file of other weights behind.
-        if not checkpoint.is_file() or opened.about.checkpoint == fingerprint(checkpoint):
-            return opened
+    opened = _or_none(export) if export.is_file() else None
+    # A training after the export leaves a file of other weights behind.
+    if opened and (not checkpoint.is_file() or opened.about.checkpoint == fingerprint(checkpoint)):
+        return opened
     if not checkpoint.is_file():
         raise LabError(f"{folder} holds no trained model; give a run folder, or run 04_training.")
     return open_model(checkpoint)

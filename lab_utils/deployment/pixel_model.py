@@ -6,10 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import ArrayLike
 from pydantic import TypeAdapter
-from scipy.special import softmax
 import torch
 from torch import Tensor, nn
 
@@ -112,21 +109,18 @@ def fingerprint(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
-def choose_threshold(
-    logits: ArrayLike, targets: ArrayLike, precision: float = PRECISION
-) -> float | None:
+def choose_threshold(logits: Tensor, targets: Tensor, precision: float = PRECISION) -> float | None:
     """The lowest confidence from which on a share ``precision`` of the answers is right.
 
     From logits (N, K) and targets (N,) of validation images. None where not even the surest
     answers reach it.
     """
-    probabilities = softmax(np.asarray(logits, np.float64), axis=1)
-    confidence = probabilities.max(1)
-    order = np.argsort(-confidence, kind="stable")
-    confidence = confidence[order]
-    right = (probabilities.argmax(1) == np.asarray(targets))[order]
-    shares = right.cumsum() / np.arange(1, len(right) + 1)  # of the k surest, for each k
+    confidence, answers = logits.double().softmax(1).max(1)
+    confidence, order = confidence.sort(descending=True, stable=True)
+    right = (answers == targets)[order].cumsum(0)  # of the k surest, for each k
+    shares = right.double() / torch.arange(1, len(right) + 1)
     # Answers of the same confidence are sure together or not at all.
-    last_of_equals = np.append(confidence[1:] < confidence[:-1], True)
+    last_of_equals = torch.ones(len(right), dtype=torch.bool)
+    last_of_equals[:-1] = confidence[1:] < confidence[:-1]
     enough = confidence[last_of_equals & (shares >= precision)]
-    return float(enough[-1]) if len(enough) else None
+    return enough[-1].item() if len(enough) else None

@@ -8,8 +8,10 @@ import torchvision
 from lab_utils import LabError
 from lab_utils.core.settings import Settings
 from lab_utils.data.dataset import Dataset, Split
-from lab_utils.deployment import _old_export as export
-from lab_utils.deployment._old_engine import load_pixel_model
+from lab_utils.deployment.compare import logits_of
+from lab_utils.deployment.export import export_all
+from lab_utils.deployment.formats import open_model
+from lab_utils.deployment.pixel_model import load_pixel_model
 from lab_utils.model.build import adam, model_options, new_model, origin
 from lab_utils.model.networks import build
 from lab_utils.model.networks.resnet18 import imagenet_file
@@ -92,9 +94,12 @@ def test_a_fine_tuned_resnet18_is_loaded_and_exported_without_the_imagenet_file(
     best = Best("resnet18", {}, 32, tuple("abcd"), tiny().normalization, 1, 0.25)
     save_best(path, model, best)
     assert torch.equal(load_best(path)[0].conv1.weight, model.conv1.weight)
-    exports = export.export_all(*load_pixel_model(path), tmp_path / "exports")
-    for row in export.compare(load_pixel_model(path)[0], exports, torch.rand(2, 3, 32, 32)):
-        assert row.max_logit_difference < 1e-4
+    exported, about = load_pixel_model(path)
+    images = torch.randint(256, (2, 3, 32, 32)).byte()
+    expected = logits_of(exported, images)
+    for file in export_all(exported, about, tmp_path / "exports").values():
+        found = logits_of(open_model(file).run, images)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_each_parameter_has_one_rate_and_only_speednets_head_a_large_one(model):
