@@ -78,8 +78,8 @@ function sentence({ label, confidence, sure }) {
   }
   const { threshold } = model;
   const why = threshold === null
-    ? "No answer of this model is: no threshold was chosen for it."
-    : `An answer is from ${percent(threshold)} on.`;
+    ? "No threshold was chosen for this model, so it is never sure."
+    : `It is sure from ${percent(threshold)} on.`;
   return `Not sure: perhaps ${guess}. ${why}`;
 }
 

@@ -105,6 +105,23 @@ def test_what_cannot_be_served_is_said_in_a_sentence(runs, capsys):
             assert said.err.count("\n") == 1
 
 
+def test_an_answer_is_sent_at_once_and_not_once_the_last_is_acknowledged(client, monkeypatch):
+    seen = []
+    monkeypatch.setattr(client.gate, "app", _noting(client.gate.app, client.server, seen))
+    assert client.get("/healthz").status_code == 200
+    assert set(seen) == {1}
+
+
+def _noting(app, server, seen):
+    async def noting(scope, receive, send):
+        for connection in server.server_state.connections:
+            sock = connection.transport.get_extra_info("socket")
+            seen.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        await app(scope, receive, send)
+
+    return noting
+
+
 def test_two_services_cannot_share_a_port():
     with bound(0) as first, pytest.raises(Exception, match="choose another with --port"):
         first.listen()
