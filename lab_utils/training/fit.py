@@ -77,7 +77,11 @@ def fit(
         progress = progress or TrainingProgress(training)
         pace = Pace(training, progress.notice)
         if training.finished:
-            progress.notice(f"This training is finished: {len(training.history)} epochs.")
+            done = len(training.history)
+            progress.notice(
+                f"Finished before: {done} epoch{'s' * (done > 1)}. They are used as they are; to "
+                "train anew, set fresh = True."
+            )
         else:
             pace.begin()
         while not training.finished:

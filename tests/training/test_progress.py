@@ -63,7 +63,7 @@ def test_a_training_that_goes_on_shows_the_epochs_before(tmp_path, dataset, sett
     pages.clear()
     fit(Training(settings, dataset, CPU), tmp_path)
     assert pages[-1]["text/html"].count("<circle") == 3
-    assert "This training is finished: 3 epochs." in pages[-1]["text/html"]
+    assert "Finished before: 3 epochs. They are used as they are" in pages[-1]["text/html"]
 
 
 def test_redrawing_takes_a_small_share_of_the_time_at_the_most(
