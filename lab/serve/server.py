@@ -32,7 +32,7 @@ def serve(run: Run, port: int) -> None:
 
 
 def bound(port: int) -> socket.socket:
-    """A socket at ``port`` of this machine alone, 0 for any free one; LabError for a taken one."""
+    """A socket that listens at ``port`` of this machine alone; LabError where that is taken."""
     # With the protocol named, asyncio sends small packets at once (TCP_NODELAY); without, the
     # second answer on a connection would wait 40 ms for the client to acknowledge the first.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -40,6 +40,7 @@ def bound(port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        listener.listen()  # from now on the port is taken; who asks early waits for the model
     except (OSError, OverflowError) as error:
         listener.close()
         why = getattr(error, "strerror", None) or "ports go from 0 to 65535"

@@ -13,6 +13,7 @@ from serving import encoded, make_served, noise, predict, serving, wait_until
 
 from lab.cli import main
 from lab.serve.server import bound
+from lab_utils import LabError
 from lab_utils.core.params import project_root
 
 
@@ -123,6 +124,5 @@ def _noting(app, server, seen):
 
 
 def test_two_services_cannot_share_a_port():
-    with bound(0) as first, pytest.raises(Exception, match="choose another with --port"):
-        first.listen()
+    with bound(0) as first, pytest.raises(LabError, match="choose another with --port"):
         bound(first.getsockname()[1])
