@@ -1,4 +1,4 @@
-"""Pruned and distilled networks as ``benchmarks/compress.py`` measured them, for notebook 07."""
+"""Pruned and distilled networks as ``benchmarks/compress`` measured them, for notebook 07."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from lab_utils.core.show import Table
 
 
 def table(record: Mapping[str, Any]) -> Table:
-    """The networks of ``benchmarks/compress.py``, a row each."""
+    """The networks of ``benchmarks/compress``, a row each."""
     rows = [
         {"network": row["name"], "epochs": row["epochs"], "test accuracy": row["test_accuracy"],
          "95% interval": f"{row['low']:.2%} to {row['high']:.2%}", "parameters": row["parameters"],

@@ -89,6 +89,19 @@ def both_models(groups: Sequence[Group], counts: np.ndarray, p_value: float) -> 
     return Table(rows, **{"second right": ",", "second wrong": ","})
 
 
+def verdicts(pairs: Sequence[Pair]) -> Table:
+    """A row for each pair, for people; "as models" where one seed shows no more."""
+    rows = [
+        {"first": pair.a.label, "second": pair.b.label, "seeds": len(pair.seeds),
+         "points": 100 * pair.difference, "p (Holm)": pair.p_adjusted,
+         "models differ": f"{sum(test.differ for test in pair.mcnemar)} of {len(pair.mcnemar)}",
+         "distinguishable": "no" if not pair.distinguishable
+                            else "as models" if pair.p_adjusted is None else "yes"}
+        for pair in pairs
+    ]  # fmt: skip
+    return Table(rows, points="+.2f", **{"p (Holm)": ".2g"})
+
+
 def undecided(pairs: Sequence[Pair]) -> str:
     """How many of the pairs that were compared are not told apart."""
     open_pairs = [pair for pair in pairs if not pair.distinguishable]

@@ -14,7 +14,6 @@ import numpy as np
 from scipy.stats import binomtest, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
-from lab_utils.core.show import Table
 from lab_utils.experiments.folds import cross_validations
 from lab_utils.experiments.recipes import Group
 from lab_utils.experiments.results import Result
@@ -138,19 +137,6 @@ def paragraph(groups: Sequence[Group]) -> list[str]:
     )
     folds = [str(found) for found in cross_validations(groups)]
     return [start, *map(sentence, compare(groups, reference)), *folds]
-
-
-def table(pairs: Sequence[Pair]) -> Table:
-    """A row for each pair, for people; "as models" where one seed shows no more."""
-    rows = [
-        {"first": pair.a.label, "second": pair.b.label, "seeds": len(pair.seeds),
-         "points": 100 * pair.difference, "p (Holm)": pair.p_adjusted,
-         "models differ": f"{sum(test.differ for test in pair.mcnemar)} of {len(pair.mcnemar)}",
-         "distinguishable": "no" if not pair.distinguishable
-                            else "as models" if pair.p_adjusted is None else "yes"}
-        for pair in pairs
-    ]  # fmt: skip
-    return Table(rows, points="+.2f", **{"p (Holm)": ".2g"})
 
 
 def sentence(pair: Pair) -> str:

@@ -7,7 +7,8 @@ import torch
 from torch.nn.functional import cross_entropy, softmax
 from torch.nn.utils.prune import ln_structured
 
-from benchmarks import compress
+from benchmarks.compress.measure import MAY_LOSE, SHARES
+from benchmarks.compress.methods import Teaching, prune_channels
 from lab_utils.core.files import read_json
 from lab_utils.core.settings import Settings
 from lab_utils.experiments import compression
@@ -32,7 +33,7 @@ def trained() -> SimpleCNN:
     return model.eval()
 
 
-@pytest.mark.parametrize("share", compress.SHARES)
+@pytest.mark.parametrize("share", SHARES)
 def test_a_channel_taken_out_is_one_that_answers_nothing(trained, share):
     silent = copy.deepcopy(trained)
     for conv, norm in zip(silent.features[::4], silent.features[1::4], strict=True):
@@ -40,7 +41,7 @@ def test_a_channel_taken_out_is_one_that_answers_nothing(trained, share):
         with torch.no_grad():  # or the norm's shift would pass for an answer
             norm.weight[out], norm.bias[out] = 0.0, 0.0
     images = torch.randn(4, 3, 32, 32)
-    small = compress.prune_channels(trained, share)
+    small = prune_channels(trained, share)
     assert [conv.out_channels for conv in small.features[::4]] == [
         round((1 - share) * channels) for channels in (32, 64, 128)
     ]
@@ -48,10 +49,10 @@ def test_a_channel_taken_out_is_one_that_answers_nothing(trained, share):
     assert trained.features[0].out_channels == 32
 
 
-def teaching(temperature: float) -> compress.Teaching:
+def teaching(temperature: float) -> Teaching:
     machine = hardware.choose(Settings(experiment="smoke", device="cpu", precision="float32"))
     batches = [(torch.zeros(2, 3), TARGETS)]
-    return compress.Teaching(batches, lambda inputs: TAUGHT, machine, temperature)
+    return Teaching(batches, lambda inputs: TAUGHT, machine, temperature)
 
 
 def test_the_loss_of_distillation_is_that_of_the_paper():
@@ -76,14 +77,14 @@ def test_a_student_that_answers_as_its_teacher_has_no_more_to_learn_from_it():
 def test_the_committed_results_are_of_these_networks():
     measured = read_json(results_dir() / "compress.json")
     rows = {row["name"]: row for row in measured["rows"]}
-    small = compress.prune_channels(SimpleCNN(), measured["share"])
+    small = prune_channels(SimpleCNN(), measured["share"])
     for name in ("SimpleCNN, pruned", "the same size from scratch"):
         row = rows[name]
         assert (row["parameters"], row["flops"]) == (count_parameters(small), count_flops(small))
         assert row["epochs"] == rows["SimpleCNN, one epoch more"]["epochs"]
     allowed = [r["share"] for r in measured["shares"]
-               if r["val_accuracy"] >= measured["val_unpruned"] - compress.MAY_LOSE]  # fmt: skip
-    assert measured["share"] == max(allowed, default=min(compress.SHARES))
+               if r["val_accuracy"] >= measured["val_unpruned"] - MAY_LOSE]  # fmt: skip
+    assert measured["share"] == max(allowed, default=min(SHARES))
     for row in rows.values():  # the difference is that of the images which one alone gets right
         if row["against"]:
             points = row["test_accuracy"] - rows[row["against"]]["test_accuracy"]

@@ -89,3 +89,16 @@ def test_the_summary_is_chosen_by_validation(three_seeds):
     assert "Chosen by validation accuracy: `quick`, with a test accuracy of **70.00%**" in text
     assert "not distinguishable: 1" in text
     assert findings.what_we_found([], 0, []) == "- Recipes: 0; runs: 0."
+
+
+def test_the_table_says_what_is_told_apart_as_recipes_and_what_as_models(runs):
+    for seed, (low, high) in enumerate([(700, 750), (701, 752), (699, 749)]):
+        make_tested("quick", low, seed=seed)
+        make_tested("case_study", high, seed=seed)
+    make_tested("sprint", 900)
+    lines = repr(findings.verdicts(compare(named("quick", "case_study", "sprint")))).splitlines()[
+        2:
+    ]
+    found = {tuple(line.split()[:2]): line.split()[-1] for line in lines}
+    assert found["case_study", "quick"] == "yes"
+    assert found["sprint", "quick"] == "models"

@@ -6,7 +6,7 @@ from scipy.stats import binomtest, ttest_rel
 
 from lab_utils.experiments import results, significance
 from lab_utils.experiments.recipes import named
-from lab_utils.experiments.significance import compare, reference_of, sentence, table
+from lab_utils.experiments.significance import compare, reference_of, sentence
 
 
 def test_mcnemar_counts_what_one_model_alone_gets_right(runs):
@@ -123,14 +123,3 @@ def test_one_seed_without_predictions_is_not_said_to_be_another_seed(runs):
     make_tested("case_study", 760).file("predictions.npz").unlink()
     (pair,) = compare(named("quick", "case_study"))
     assert sentence(pair).endswith("not tested: no two runs have predictions of the same images.")
-
-
-def test_the_table_says_what_is_told_apart_as_recipes_and_what_as_models(runs):
-    for seed, (low, high) in enumerate([(700, 750), (701, 752), (699, 749)]):
-        make_tested("quick", low, seed=seed)
-        make_tested("case_study", high, seed=seed)
-    make_tested("sprint", 900)
-    lines = repr(table(compare(named("quick", "case_study", "sprint")))).splitlines()[2:]
-    found = {tuple(line.split()[:2]): line.split()[-1] for line in lines}
-    assert found["case_study", "quick"] == "yes"
-    assert found["sprint", "quick"] == "models"

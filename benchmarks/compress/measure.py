@@ -1,14 +1,6 @@
-"""What pruning and distillation make of the lab's networks: accuracy beside size, work and time.
-
-Pruning takes a trained SimpleCNN's weakest channels out and trains the rest for an epoch; beside it
-stand one more epoch without pruning, and the small network trained from scratch. Distillation
-trains CompactNet on the answers of ResNet-20; beside it stands CompactNet without a teacher.
-Before it: ``lab sweep quick compact resnet20``; what is missing is left out, with a word about it.
-Stopped, it goes on where it was.
-"""
+"""Networks trained, judged on the test split once, and timed in turn."""
 
 import argparse
-from collections.abc import Iterable, Iterator
 import copy
 from pathlib import Path
 from statistics import median
@@ -19,10 +11,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, kl_div, log_softmax
+from torch import nn
 
+from benchmarks import compress
 from benchmarks.common import say, timed
+from benchmarks.compress.methods import TEACHING, Teaching, prune_channels
 from lab_utils import LabError
 from lab_utils.core.files import write_json
 from lab_utils.core.params import load_settings, runs_dir
@@ -32,79 +25,19 @@ from lab_utils.core.settings import Settings
 from lab_utils.data.batches import Batches
 from lab_utils.data.dataset import Dataset, Split, load, load_test
 from lab_utils.evaluation.metrics import wilson_interval
-from lab_utils.model.networks.simplecnn import SimpleCNN
 from lab_utils.model.predict import predict
 from lab_utils.model.summary import count_flops, count_parameters, weight_bytes
 from lab_utils.setup import check, hardware
-from lab_utils.setup.hardware import Machine
 from lab_utils.setup.threads import most
 from lab_utils.training.checkpoints import load_best, load_checkpoint
 from lab_utils.training.fit import EVAL_BATCH, fit
-from lab_utils.training.loop import Batch, Training
+from lab_utils.training.loop import Training
 
 SHARES = (0.25, 0.5, 0.75)  # of the channels, to choose from
 MAY_LOSE = 0.01  # validation accuracy: the largest share that costs no more is chosen
 TEMPERATURES = (2.0, 4.0)
 TRIAL_EPOCHS = 2  # of a training that chooses the temperature
-TEACHING = 0.9  # share of the loss that is the teacher's; the rest is the labels'
 CALLS = {1: 200, 256: 20}  # timed calls of each network, by images a call
-
-
-def prune_channels(model: SimpleCNN, share: float) -> SimpleCNN:
-    """A copy without that ``share`` of each convolution's channels whose filters are the smallest.
-
-    By the sum of a filter's absolute weights (Li et al., arXiv:1608.08710). The channels are really
-    gone: from the convolution, its norm, and what reads them.
-    """
-    model = copy.deepcopy(model)
-    read = torch.arange(3)  # the channels that are left of a layer's input
-    for conv, norm in zip(model.features[::4], model.features[1::4], strict=True):
-        strength = conv.weight.detach().abs().sum((1, 2, 3))
-        kept = strength.topk(round((1 - share) * len(strength))).indices.sort().values
-        conv.weight = nn.Parameter(conv.weight.detach()[kept][:, read])
-        conv.bias = nn.Parameter(conv.bias.detach()[kept])
-        for name in ("weight", "bias"):
-            setattr(norm, name, nn.Parameter(getattr(norm, name).detach()[kept]))
-        for name in ("running_mean", "running_var"):
-            setattr(norm, name, getattr(norm, name)[kept])
-        conv.in_channels, conv.out_channels = len(read), len(kept)
-        norm.num_features, read = len(kept), kept
-    linear, before = model.classifier[1], len(strength)
-    by_channel = linear.weight.detach().unflatten(1, (before, -1))  # each has a map of pixels
-    linear.weight = nn.Parameter(by_channel[:, read].flatten(1))
-    linear.in_features = linear.weight.shape[1]
-    return model
-
-
-class Teaching:
-    """A training's batches, and the loss that has a teacher's answer to the last one of them.
-
-    The loss is that of Hinton, Vinyals and Dean (arXiv:1503.02531): the cross-entropy with the
-    labels, and with the teacher's probabilities, both networks' logits divided by ``temperature``;
-    times its square, because the gradient shrinks with that.
-    """
-
-    def __init__(
-        self, batches: Iterable[Batch], teacher: nn.Module, machine: Machine, temperature: float
-    ) -> None:
-        self.batches, self.teacher, self.machine = batches, teacher, machine
-        self.temperature = temperature
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for inputs, targets in self.batches:
-            with torch.no_grad(), self.machine.autocast():
-                self.answer = self.teacher(inputs).float()
-            yield inputs, targets
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Of the batch yielded last, a scalar."""
-        student, teacher = (log_softmax(x / self.temperature, 1) for x in (logits, self.answer))
-        apart = kl_div(student, teacher, reduction="batchmean", log_target=True)
-        taught = self.temperature**2 * apart
-        return TEACHING * taught + (1 - TEACHING) * cross_entropy(logits, targets)
 
 
 class Bench:
@@ -249,7 +182,9 @@ def finished(name: str) -> tuple[nn.Module, Settings]:
 
 def main() -> None:
     """Train what is missing, judge and time all, write the JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.compress", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.compress", description=compress.__doc__
+    )
     parser.add_argument("--json", type=Path, required=True, help="write the results here")
     options = parser.parse_args()
     bench = Bench(load_settings("quick", data="cifar10"))
@@ -265,7 +200,3 @@ def main() -> None:
     about = {"machine": vars(check.describe()), "git_commit": versions()["git_commit"]}
     about |= {"seed": bench.settings.seed, "test_images": len(bench.test)}
     write_json(options.json, about | results | {"rows": bench.rows})
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""``python -m benchmarks.compress --json FILE``."""
+
+from benchmarks.compress.measure import main
+
+main()
