@@ -5,6 +5,7 @@ from io import BytesIO
 import json
 from pathlib import Path
 import warnings
+import zipfile
 
 from safetensors.torch import save
 import torch
@@ -68,7 +69,7 @@ def write(converted: Converted, about: About, folder: Path) -> dict[str, Path]:
     converted.onnx.model.metadata_props.update(texts)
     contents = {
         WEIGHTS: save(converted.tensors, texts),
-        SCRIPT: script.getvalue(),
+        SCRIPT: _without_sources(script),
         PROGRAM: program.getvalue(),
         ONNX: converted.onnx.model_proto.SerializeToString(),
     }
@@ -76,6 +77,16 @@ def write(converted: Converted, about: About, folder: Path) -> dict[str, Path]:
     for kind, content in contents.items():
         write_atomic(paths[kind], lambda part, content=content: part.write_bytes(content))
     return paths
+
+
+def _without_sources(script: BytesIO) -> bytes:
+    """A TorchScript file without the records that tell where its source lay on this machine."""
+    kept = BytesIO()
+    with zipfile.ZipFile(script) as source, zipfile.ZipFile(kept, "w") as target:
+        for entry in source.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                target.writestr(entry, source.read(entry))
+    return kept.getvalue()
 
 
 def export_all(model: PixelModel, about: About, folder: Path) -> dict[str, Path]:
