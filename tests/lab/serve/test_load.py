@@ -3,7 +3,7 @@
 import os
 from types import SimpleNamespace
 
-from benchmarks import serve as benchmark
+from benchmarks.serve import load as benchmark
 
 
 def test_a_load_counts_answers_and_tells_wrong_ones(client):

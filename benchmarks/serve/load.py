@@ -176,6 +176,7 @@ def flat_memory(service: Service, requests: int) -> dict[str, float]:
 
 
 def main(words: list[str] | None = None) -> None:
+    """Measure all of it, print the figures as JSON and write them where that is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=__doc__)
     parser.add_argument("run", help="a run with a model; `lab list` shows them")
     parser.add_argument("--json", type=Path, help="write the figures here too")
@@ -200,7 +201,3 @@ def main(words: list[str] | None = None) -> None:
     print(json.dumps(parts, indent=1))
     if arguments.json:
         write_json(arguments.json, parts)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""The load test of `lab serve`: `python -m benchmarks.serve RUN`."""

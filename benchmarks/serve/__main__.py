@@ -1,0 +1,5 @@
+"""`python -m benchmarks.serve RUN`."""
+
+from benchmarks.serve.load import main
+
+main()
