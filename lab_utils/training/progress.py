@@ -112,7 +112,7 @@ class TrainingProgress:
 
 
 _FORMATS = {
-    "loss": ".4f", "accuracy": ".2%", "val. loss": ".4f", "val. accuracy": ".2%",
+    "loss": ".3f", "accuracy": ".1%", "val. loss": ".3f", "val. accuracy": ".1%",
     "seconds": ".1f", "images/s": ",.0f",
 }  # fmt: skip
 
