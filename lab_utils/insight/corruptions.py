@@ -1,17 +1,15 @@
 """Damage by chance: noise, blur and compression of uint8 images, and what they leave right."""
 
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Self
 
-import numpy as np
-from PIL import Image
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
 
 from lab_utils.data.batches import Batches
 from lab_utils.data.dataset import Normalization, Split
+from lab_utils.deployment.pictures import jpeg
 from lab_utils.evaluation.metrics import wilson_interval
 from lab_utils.model.predict import predict
 from lab_utils.setup.hardware import Machine
@@ -48,16 +46,6 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     # The border is mirrored, which a kernel wider than the image does not allow.
     reach = min(-(-3 * sigma // 1), min(images.shape[-2:]) - 1)
     return functional.gaussian_blur(images, [2 * int(reach) + 1] * 2, [float(sigma)] * 2)
-
-
-def jpeg(images: Tensor, quality: int) -> Tensor:
-    """``images`` (N, 3, H, W) after JPEG compression by Pillow: torchvision's is deprecated."""
-    decoded = []
-    for image in images.permute(0, 2, 3, 1).numpy():
-        file = BytesIO()
-        Image.fromarray(image).save(file, "JPEG", quality=quality)
-        decoded.append(np.asarray(Image.open(file)))
-    return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).contiguous()
 
 
 CORRUPTIONS = {  # with strengths from hardly visible to plain
