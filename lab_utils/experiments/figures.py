@@ -118,6 +118,7 @@ def compared_sensitivity(effects: Sequence[Effect]) -> Drawing:
         panel = [effect for effect in effects if effect.setting == setting]
         values = sorted({effect.value for effect in panel})
         ax.set_xticks(range(len(values)), values)
+        ax.set_xlim(-0.4, len(values) - 0.6)
         ax.set_xlabel(setting)
         if len("".join(map(str, values))) * len(settings) > 30:
             ax.tick_params(axis="x", rotation=20)
