@@ -105,7 +105,7 @@ def attacked_image(
     table = pd.DataFrame(chances.T[top].numpy(), [names[i] for i in top], titles[:2])
     table.plot.barh(ax=axes[3], color=[BLUE, ORANGE], width=0.8)
     axes[3].invert_yaxis()
-    axes[3].set(xlim=(0, 1), xlabel="probability")
+    axes[3].set(xlim=(0, 1), xticks=(0, 0.5, 1), xlabel="probability")
     axes[3].xaxis.set_major_formatter(PercentFormatter(1))
     first, last = (f"{p:.1%}" for p in chances[:, target].tolist())
     return Drawing(
