@@ -28,7 +28,7 @@ from lab_utils.evaluation.metrics import wilson_interval
 from lab_utils.model.predict import predict
 from lab_utils.model.summary import count_flops, count_parameters, weight_bytes
 from lab_utils.setup import check, hardware
-from lab_utils.setup.threads import most
+from lab_utils.setup.threads import OtherPrograms, most
 from lab_utils.training.checkpoints import load_best, load_checkpoint
 from lab_utils.training.fit import EVAL_BATCH, fit
 from lab_utils.training.loop import Training
@@ -104,9 +104,13 @@ class Bench:
         self.rows.append(row)
         self.answers[name], self.networks[name] = right, model
 
-    def time(self) -> None:
-        """Note the median milliseconds of a forward pass in float32, the networks in turn."""
+    def time(self) -> float:
+        """Note the median milliseconds of a forward pass in float32, the networks in turn.
+
+        How many cores other programs kept busy meanwhile.
+        """
         torch.set_num_threads(most())
+        programs = OtherPrograms()
         for model in self.networks.values():
             model.to(memory_format=torch.channels_last)
         for images, calls in CALLS.items():
@@ -119,6 +123,7 @@ class Bench:
                         seconds[name].append(timed(lambda model=model: model(batch)))  # noqa: B023
             for row in self.rows:  # the first calls allocate memory and choose algorithms
                 row[f"ms_{images}"] = 1000 * median(seconds[row["name"]][3:])
+        return programs.read()
 
 
 def prune(bench: Bench, name: str) -> dict[str, Any]:
@@ -196,7 +201,7 @@ def main() -> None:
             say(f"left out: {error}")
     if not bench.rows:
         sys.exit("benchmarks.compress: nothing to show; first: lab sweep quick compact resnet20")
-    bench.time()
+    results["busy_cores"] = bench.time()
     about = {"machine": vars(check.describe()), "git_commit": versions()["git_commit"]}
     about |= {"seed": bench.settings.seed, "test_images": len(bench.test)}
     write_json(options.json, about | results | {"rows": bench.rows})

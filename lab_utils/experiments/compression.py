@@ -41,6 +41,11 @@ def sentences(record: Mapping[str, Any]) -> str:
     else:
         runs = "`lab sweep resnet20 compact`, then `python -m benchmarks.compress`"
         lines.append(f"Distillation is not measured here; {runs} would.")
+    busy, cores = record["busy_cores"], record["machine"]["cores"]
+    alone = "." if busy < 0.5 else ": compare them within a column, and with no quiet machine's."
+    lines.append(
+        f"While the times were taken, other programs kept {busy:.1f} of {cores} cores busy{alone}"
+    )
     return "\n".join(f"- {line}" for line in lines)
 
 

@@ -98,12 +98,16 @@ def test_each_compressed_network_is_told_against_what_stands_beside_it():
     before = row | {"name": "CompactNet", "test_accuracy": 0.75}
     after = row | {"name": "taught", "test_accuracy": 0.76, "against": "CompactNet",
                    "only_here": 30, "only_there": 20, "p": 0.2}  # fmt: skip
-    record = {"rows": [before, after], "temperature": 4.0, "trial_epochs": 2}
+    machine = {"machine": {"cores": 2}, "busy_cores": 1.5}
+    record = machine | {"rows": [before, after], "temperature": 4.0, "trial_epochs": 2}
     text = compression.sentences(record)
     assert 'taught: +1.00 points against "CompactNet"; 30 images' in text
     assert "p = 0.2: these two models are not told apart" in text
     assert "The temperature, 4, was chosen" in text
     assert "channels" not in text
     assert "not measured" not in text
-    assert "Distillation is not measured here" in compression.sentences({"rows": [before]})
+    assert "Distillation is not measured here" in compression.sentences(
+        machine | {"rows": [before]}
+    )
+    assert "1.5 of 2 cores busy: compare them within a column" in text
     assert "76.00%" in repr(compression.table(record))
