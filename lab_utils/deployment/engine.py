@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 import os
-from pathlib import Path
 
 from PIL import Image
 import torch
@@ -39,7 +38,7 @@ class Engine:
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
-        opened = open_model(Path(path))
+        opened = open_model(path)
         self.kind, self.path, self.about, self.run = vars(opened).values()
         self.classes = self.about.classes
         self.image_size = self.about.image_size

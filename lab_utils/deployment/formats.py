@@ -43,13 +43,14 @@ class Opened:
     run: Runner
 
 
-def open_model(path: Path) -> Opened:
+def open_model(path: str | os.PathLike) -> Opened:
     """The model of a run folder, of its ``best.pt`` or of any of FILES.
 
     Of a run folder it is the ONNX file, where there is one of these weights and ONNX Runtime is
     installed, else ``best.pt``. TorchScript and ``torch.export`` files may hold code: open none
     that you would not run. Raises LabError where the file is missing, damaged or something else.
     """
+    path = Path(path)
     if path.is_dir():
         return _open_run(path)
     if not path.is_file():

@@ -124,9 +124,7 @@ def test_without_a_sound_onnx_file_the_checkpoint_is_taken(folder):
 def test_after_another_training_the_old_exports_are_not_taken(folder, picture):
     model, about = load_pixel_model(folder / "checkpoints/best.pt")
     old = replace(about, checkpoint="0" * 16)
-    (folder / "exports/model.onnx").write_bytes(
-        export.onnx_bytes(export.capture(model, torch.rand(2, 3, 32, 32)), old)
-    )
+    export.export_all(model, old, folder / "exports")
     assert Engine(folder).kind == "checkpoint"
 
 

@@ -172,7 +172,7 @@ def test_the_lines_that_load_each_export_give_the_engines_answer(exported, card,
     text = card()
     Image.new("RGB", (50, 40), "#336699").save(files["ONNX"].with_name("picture.png"))
     prepare, *blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    names = re.findall(r"^([\w. ]+):\n\n```python", text, re.MULTILINE)
+    _, *names = re.findall(r"^([\w. ]+):\n\n```python", text, re.MULTILINE)
     assert len(blocks) == len(names) == len(FORMATS)
     expected = Engine(files["ONNX"]).predict(files["ONNX"].with_name("picture.png"))
     for name, lines in LOADING.items():
