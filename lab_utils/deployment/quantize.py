@@ -143,7 +143,7 @@ def _in_float(model: Any, scheme: Scheme) -> list[str]:
     return linear[-1:] + convolutions[: scheme.first_in_float]
 
 
-def example(int8: Quantized, plain: Path) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
+def first_filters(int8: Quantized, plain: Path) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
     """A filter bank of the int8 file: its name, weights, scales and whole numbers.
 
     (O, I, H, W) float32 of the ONNX file ``plain``, (O,) float32 and (O, I, H, W) int8. Where the

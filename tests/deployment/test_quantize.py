@@ -52,7 +52,7 @@ def test_the_schemes_are_tried_on_validation_images_until_one_is_good(int8, spli
 
 
 def test_the_whole_numbers_in_the_file_are_those_of_the_rule(exported, int8):
-    name, weights, scales, whole = quantize.example(int8, exported[2]["ONNX"])
+    name, weights, scales, whole = quantize.first_filters(int8, exported[2]["ONNX"])
     assert name.endswith("weight") and whole.dtype == np.int8 and abs(whole).max() == 64
     by_hand = abs(weights).max((1, 2, 3)) / 64
     np.testing.assert_allclose(by_hand, scales, rtol=1e-4)
@@ -88,7 +88,7 @@ def test_where_it_is_impossible_a_sentence_says_so(exported, splits, monkeypatch
     found = quantize.quantize_best(tmp_path, *splits)
     assert found.file is None and "cannot be quantised (NotImplementedError" in found.why
     assert not (tmp_path / "model_int8.onnx").exists()
-    _, weights, scales, whole = quantize.example(found, plain)
+    _, weights, scales, whole = quantize.first_filters(found, plain)
     assert whole.shape == weights.shape and len(scales) == len(weights)
 
 
