@@ -15,9 +15,10 @@ _UNTOLD = "No description has been provided for this image"  # what JupyterLab s
 _WITHOUT_TEXT = f"""() => [...document.querySelectorAll('.jp-OutputArea img')]
     .filter(image => !image.alt.trim() || image.alt == '{_UNTOLD}' || !image.naturalWidth)
     .map(image => image.outerHTML.slice(0, 200))"""
+# A wide table scrolls in its place; text must not need that.
 _TOO_WIDE = """() => [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].flatMap(
     (cell, n) => [...cell.querySelectorAll('.jp-OutputArea-output, .jp-OutputArea-output pre')]
-        .filter(output => output.scrollWidth > output.clientWidth + 1)
+        .filter(o => o.scrollWidth > o.clientWidth + 1 && !o.querySelector('table'))
         .map(o => `${n + 1}: ${o.scrollWidth} in ${o.clientWidth}: ${o.innerText.slice(0, 80)}`))"""
 
 # JupyterLab breaks a line of text that is too long anywhere, also inside a word or a number.
@@ -165,7 +166,7 @@ class OpenNotebook:
         return self.page.locator(".jp-OutputArea img").count()
 
     def too_wide(self) -> list[str]:
-        """Outputs that overflow their place: the cell, the pixels, the beginning of the text."""
+        """Texts that overflow their place: the cell, the pixels, how the text begins."""
         return self.page.evaluate(_TOO_WIDE)
 
     def broken_lines(self) -> list[str]:
