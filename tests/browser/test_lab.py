@@ -156,7 +156,7 @@ def test_every_notebook_runs_from_top_to_bottom(name, theme, width, start, opene
         len(re.findall(shown, "".join(cell["source"]), re.MULTILINE))
         for cell in notebook.code_cells()
     )
-    assert notebook.pictures() >= figures > 0
+    assert notebook.pictures() >= max(1, figures)
     if name == "01_setup":
         an_exercise_filled_in_is_marked_right(notebook)
     controlled = notebook.cells_with_controls()
