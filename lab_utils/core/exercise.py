@@ -4,6 +4,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple
 
+from IPython.display import display
+
+from lab_utils.core.show import Notice
+
 
 class Answer(NamedTuple):
     """What a check finds: ``open`` (not begun), ``right`` or ``wrong``, and a sentence about it."""
@@ -40,7 +44,7 @@ def expect(right: object, sentence: str) -> None:
 def exercise(test: Callable[[Any], str]) -> Callable[[Any], None]:
     """Make a check of ``test``, which asks the student's answer with ``call`` and ``expect``.
 
-    ``test`` returns what a right answer has shown, for the line that is printed. The check prints
+    ``test`` returns what a right answer has shown, for the line that is shown. The check shows
     one line, whatever the answer does; its attribute ``judge`` returns it as an ``Answer``.
     """
 
@@ -58,7 +62,7 @@ def exercise(test: Callable[[Any], str]) -> Callable[[Any], None]:
 
     @wraps(test)
     def check(answer: Any) -> None:
-        print(judge(answer))
+        display(Notice(str(judge(answer))))  # as HTML its words wrap; printed text breaks them
 
     check.judge = judge
     return check
