@@ -57,10 +57,10 @@ def in_fresh_processes(files: Mapping[str, Path], images: Tensor) -> dict[str, T
     """
     with TemporaryDirectory() as place:
         np.save(Path(place, "images.npy"), images.numpy())
-        started = []
+        started, threads = [], max(1, torch.get_num_threads() // 2)  # of each of the two
         for allowed, group in (([], [ONNX, INT8]), (["torch"], [WEIGHTS, SCRIPT, PROGRAM])):
             chosen = {kind: str(files[kind].resolve()) for kind in group if kind in files}
-            job = {"images": "images.npy", "threads": torch.get_num_threads(), "files": chosen}
+            job = {"images": "images.npy", "threads": threads, "files": chosen}
             path = Path(place, f"{len(started)}.json")
             path.write_text(json.dumps(job), encoding="utf-8")
             command = [sys.executable, "-I", str(Path(__file__).with_name("fresh.py")), path.name]
