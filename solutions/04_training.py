@@ -50,7 +50,7 @@ def my_validate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> t
 # What tells them apart is where the losses end, and whether both go the same way.
 diagnosis = {
     "a": "overfitting",  # training loss falls, validation loss turns and rises
-    "b": "underfitting",  # both fall, slowly: hardly below guessing at the end
+    "b": "underfitting",  # both level off, hardly below guessing
     "c": "learning rate too large",  # both jump, neither gets below guessing
     "d": "healthy",  # both fall and level off; dropout raises the training loss
 }

@@ -11,7 +11,7 @@ from lab_utils import LabError
 from lab_utils.core.run import Run
 from lab_utils.deployment.compare import Format, paired_difference, ties
 from lab_utils.deployment.engine import Engine
-from lab_utils.deployment.formats import INT8, WEIGHTS
+from lab_utils.deployment.formats import INT8, ONNX, WEIGHTS
 from lab_utils.deployment.pixel_model import About
 from lab_utils.deployment.quantize import Quantized, has_vnni
 from lab_utils.evaluation.metrics import wilson_interval
@@ -127,6 +127,17 @@ def speed(rows: Sequence[Format]) -> str:
         f"{busy.throughput[size] / plain.throughput[size]:.1f} times PyTorch's rate: the fewer "
         "images in a call, the more of the time is overhead, and the more there is to save."
     )
+    found = {row.name: row for row in rows}
+    if INT8 in found and ONNX in found:
+        ours, other = found[INT8], found[ONNX]
+        longer = ours.latency_ms / other.latency_ms
+        more = ours.throughput[size] / other.throughput[size]
+        text += (
+            f" Beside {ONNX}, {INT8} takes {longer:.1f} times as long for one image, and does "
+            f"{more:.1f} times as many images/s in batches of {size}."
+        )
+    if quick.latency_p99_ms:
+        text += f" The p99 of {quick.name} is {quick.latency_p99_ms:.2f} ms."
     if max(row.latency_ms for row in rows) > 20 * quick.latency_ms:
         text += " A factor of over 20 between two formats points to a busy machine: measure again."
     return text

@@ -63,7 +63,7 @@ def confusions(counts: np.ndarray, classes: Sequence[str]) -> str:
         return most_frequent_error([])
     first, together = rows[0], sum(row["count"] for row in rows)
     return (
-        f"These {len(rows)} of {len(classes) * (len(classes) - 1)} possible confusions make up "
+        f"The {len(rows)} most frequent of {len(classes) * (len(classes) - 1)} confusions make up "
         f"{together / wrong:.0%} of all {wrong:,} errors. {first['true']} is taken for "
         f"{first['predicted']} {first['count']:,} times, the other way round "
         f"{first['the other way']:,} times."
@@ -154,8 +154,8 @@ def _effect(name: str, model: Scaled) -> str:
         effect = "which holds zero: no change beyond chance"
     return (
         f"**{name[0].upper()}{name[1:]}**: {errors(model)}, and the cross-entropy from "
-        f"{model.loss_before:.4f} to {model.loss_after:.4f}. The latter is {change:+.4f}, with a "
-        f"95% interval of {model.change_low:+.4f} to {model.change_high:+.4f}, {effect}."
+        f"{model.loss_before:.4f} to {model.loss_after:.4f}. That is {change:+.4f}, with "
+        f"a 95% interval of {model.change_low:+.4f} to {model.change_high:+.4f}, {effect}."
     )
 
 

@@ -14,7 +14,7 @@ from lab_utils.training.loop import Batch, train_epoch
 
 SIGNS = {  # the curves of the notebook: what each shows, and where to look
     "a": ("overfitting", "training loss falls to the end; what does validation loss do?"),
-    "b": ("underfitting", "both losses fall, but at the end they are still near guessing, 2.30"),
+    "b": ("underfitting", "both losses level off, still near guessing, 2.30"),
     "c": ("learning rate too large", "both losses jump up and down and stay above guessing, 2.30"),
     "d": ("healthy", "both losses fall and level off; dropout explains which one is lower"),
 }
@@ -106,5 +106,6 @@ def diagnosis(answer: Mapping[str, str]) -> str:
     expect(isinstance(answer, Mapping), 'give a dictionary: {"a": "overfitting", "b": ...}')
     for curve, (sign, look) in SIGNS.items():
         found = answer.get(curve)
+        expect(found is not None, f'curve "{curve}" has no name yet: {look}')
         expect(found == sign, f'curve "{curve}" does not show {found!r}: {look}')
     return "all four; with a name, each has its mend"

@@ -82,7 +82,7 @@ def feature_maps(
 @styled
 def overfit(losses: Sequence[float], guessing: float, images: int) -> Drawing:
     """The loss (nats) of one batch of ``images`` that is trained on again and again."""
-    figure, ax = new_figure(6.4, 2.0)
+    (figure, ax), steps = new_figure(6.4, 2.0), len(losses) - 1  # the first is before any
     ax.plot(range(len(losses)), losses, "o-", color=BLUE, markersize=3)
     guessing_line(ax, guessing, "guessing")
     ax.set(yscale="log", xlabel="steps taken on the same batch", ylabel="cross-entropy (nats)")
@@ -90,9 +90,9 @@ def overfit(losses: Sequence[float], guessing: float, images: int) -> Drawing:
     return Drawing(
         "overfit",
         figure,
-        f"Loss of one batch of {images} images, trained on {len(losses)} times: from "
-        f"{losses[0]:.2f} to {losses[-1]:.3f}. Guessing costs {guessing:.2f}.",
-        f"Line plot: cross-entropy on a logarithmic axis over {len(losses)} steps on one batch. It "
+        f"Loss of one batch of {images} images, trained on {steps} times, on a logarithmic axis: "
+        f"from {losses[0]:.2f} to {losses[-1]:.3f}. Guessing costs {guessing:.2f}.",
+        f"Line plot: cross-entropy on a logarithmic axis over {steps} steps on one batch. It "
         f"falls from {losses[0]:.2f}, near a dotted line that marks guessing, to {losses[-1]:.3f}.",
     )
 

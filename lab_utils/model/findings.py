@@ -57,9 +57,9 @@ def drawn_filters(weight: Tensor) -> str:
     """What the size of a convolution's weights (O, C, k, k) does to the size of its outputs."""
     products, deviation = weight[0].numel(), weight.std().item()
     return (
-        f"The weights have a standard deviation of {deviation:.2f}. An output is a sum of "
+        f"The weights have a standard deviation of {deviation:.3f}. An output is a sum of "
         f"{products} products, so of independent inputs with deviation 1 it gets a deviation of "
-        f"about {deviation:.2f} x √{products} = {deviation * math.sqrt(products):.2f}."
+        f"about {deviation:.3f} x √{products} = {deviation * math.sqrt(products):.2f}."
     )
 
 
@@ -75,7 +75,7 @@ def silent_maps(maps: Mapping[str, np.ndarray]) -> str:
 def learned_by_heart(losses: Sequence[float], guessing: float) -> str:
     """What the last loss (nats) means as a probability, beside that of guessing."""
     return (
-        f"After {len(losses)} steps the network gives the right class of a training image a "
+        f"After {len(losses) - 1} steps the network gives the right class of a training image a "
         f"probability of {math.exp(-losses[-1]):.1%} (geometric mean), where guessing gives "
         f"{math.exp(-guessing):.1%}."
     )
@@ -84,7 +84,7 @@ def learned_by_heart(losses: Sequence[float], guessing: float) -> str:
 def stuck(losses: Sequence[float], guessing: float) -> str:
     """Where the loss (nats) of a network that does not learn stops."""
     return (
-        f"Loss {losses[0]:.2f} at first, {losses[-1]:.2f} after {len(losses)} steps; guessing "
+        f"Loss {losses[0]:.2f} at first, {losses[-1]:.2f} after {len(losses) - 1} steps; guessing "
         f"costs {guessing:.2f}."
     )
 

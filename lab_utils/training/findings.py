@@ -18,7 +18,7 @@ TRAIN_LIMIT = 0.80  # below it a model could learn more: a rule of thumb for abo
 class Verdict(NamedTuple):
     """What two accuracies say of a model."""
 
-    finding: str  # underfitting, balanced or overfitting
+    finding: str  # undertrained, underfitting, balanced or overfitting
     reason: str  # as a sentence
 
 
@@ -36,7 +36,7 @@ def verdict(train_accuracy: float, history: Sequence[Epoch]) -> Verdict:
     if gap > 100 * LARGEST_GAP:
         finding, reading = "overfitting", f", more than {limit}"
     elif train_accuracy < TRAIN_LIMIT:
-        finding = "underfitting"
+        finding = "undertrained" if falling else "underfitting"
         mend = "more capacity or a better learning rate should raise both"
         if falling:
             mend = "validation loss was lowest in the last epoch, so first of all train longer"

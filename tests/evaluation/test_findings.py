@@ -179,7 +179,7 @@ def test_the_caption_of_calibration_holds_its_numbers():
 
 def test_a_change_within_chance_is_called_so():
     text = findings.scaling({"this run": scaled(-0.0005, 0.0001)})
-    assert "from 0.6780 to 0.6778. The latter is -0.0002, with a 95% interval of -0.0005 to" in text
+    assert "from 0.6780 to 0.6778. That is -0.0002, with a 95% interval of -0.0005 to" in text
     assert "no change beyond chance" in text
     assert "more than chance" in findings.scaling({"this run": scaled(-0.0003, -0.0001)})
 
@@ -207,7 +207,7 @@ def test_the_surprise_of_guessing_is_the_logarithm_of_the_classes():
 def test_confusions_are_told_both_ways():
     counts = np.array([[8, 2], [1, 9]])
     assert findings.confusions(counts, ["cat", "dog"]) == (
-        "These 2 of 2 possible confusions make up 100% of all 3 errors. cat is taken for dog 2 "
+        "The 2 most frequent of 2 confusions make up 100% of all 3 errors. cat is taken for dog 2 "
         "times, the other way round 1 times."
     )
     assert findings.confusions(np.diag([5, 5]), ["a", "b"]) == "No test image is misclassified."

@@ -28,7 +28,10 @@ def test_feature_maps_count_what_is_above_zero_and_name_each_scale():
 def test_a_batch_learned_by_heart_is_told_from_the_first_loss_to_the_last():
     drawing = overfit([2.31, 0.5, 0.0123], guessing=2.303, images=64)
     assert drawing.file == "figures/overfit.svg"
-    assert "64 images, trained on 3 times: from 2.31 to 0.012" in drawing.caption
+    assert (
+        "64 images, trained on 2 times, on a logarithmic axis: from 2.31 to 0.012"
+        in drawing.caption
+    )
     assert "from 2.31" in drawing.alt and "0.012" in drawing.alt
 
 

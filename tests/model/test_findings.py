@@ -55,9 +55,9 @@ def test_a_map_with_one_value_is_silent():
 
 def test_losses_are_told_as_probabilities_and_as_they_are():
     text = findings.learned_by_heart([2.3, 0.5, -math.log(0.98)], math.log(4))
-    assert "After 3 steps" in text and "98.0%" in text and "guessing gives 25.0%" in text
+    assert "After 2 steps" in text and "98.0%" in text and "guessing gives 25.0%" in text
     text = findings.stuck([2.3, 1.9, 1.66], 2.303)
-    assert text == "Loss 2.30 at first, 1.66 after 3 steps; guessing costs 2.30."
+    assert text == "Loss 2.30 at first, 1.66 after 2 steps; guessing costs 2.30."
 
 
 def test_the_networks_are_compared_on_paper_and_on_the_clock():

@@ -110,3 +110,14 @@ def test_an_option_has_its_reason_where_it_is_on(dataset, settings, changes, nam
     usual = {"schedule", "optimizer", "flip", "crop_padding"}
     assert set(changes) & plain <= usual  # what is off has no row of its own
     assert not {"flip", "crop_padding"} & set(changes) & set(rows)
+
+
+def test_a_model_that_still_gets_better_is_undertrained_and_not_underfitting():
+    def rows(*losses):
+        return [
+            Epoch(i + 1, 1.0, 0.5, loss, 0.55, 1e-3, 1.0, 1000.0, 2)
+            for i, loss in enumerate(losses)
+        ]
+
+    assert verdict(0.60, rows(1.5, 1.3, 1.2))[0] == "undertrained"
+    assert verdict(0.60, rows(1.5, 1.2, 1.3))[0] == "underfitting"
