@@ -30,7 +30,12 @@ def about(run: Run) -> dict[str, str]:
         if not isinstance(own, dict):
             raise LabError(f"{path} is damaged; delete it and run the last cell of 06 again.")
     values = {"title": "Lab report"} | load_params().report | own
-    return {str(key): str(value) for key, value in values.items() if value}
+    return {str(key): str(value) for key, value in values.items() if _is_short(value)}
+
+
+def _is_short(value: Any) -> bool:
+    # Lists in lists, by YAML's aliases, would make a text of any length.
+    return bool(value) and not isinstance(value, dict | list | set | tuple)
 
 
 def reminders(run: Run) -> list[str]:
@@ -52,24 +57,29 @@ def discussion(run: Run) -> list[dict[str, Any]]:
     if path.is_symlink() or not path.is_file():
         return []
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise LabError(f"{path} is not text in UTF-8; save it as such.") from None
     tree = {"type": "all", "children": mistune.create_markdown(renderer="ast")(text)}
     return _levels(_with_text(_plain(tree)["children"]))
 
 
-def _plain(node: dict[str, Any]) -> dict[str, Any]:
-    """Of mistune's node what the report shows: its type, text or children, and how it is listed."""
-    attributes = node.get("attrs", {})
-    kept = {"type": node["type"], "raw": node.get("raw", "")}
+def _plain(node: dict[str, Any], inside: bool = False) -> dict[str, Any]:
+    """Of mistune's node what the report shows: its type, text or children, and how it is listed.
+
+    A heading ``inside`` a list or a quotation is a paragraph: it heads nothing of the report.
+    """
+    attributes, kind = node.get("attrs", {}), node["type"]
+    kept = {"type": "paragraph" if inside and kind == "heading" else kind}
+    kept |= {"raw": node.get("raw", "")}
     kept |= {key: attributes[key] for key in ("level", "ordered", "url") if key in attributes}
-    children = [_plain(child) for child in node.get("children", [])]
+    inner = kind in ("list_item", "block_quote")
+    children = [_plain(child, inner) for child in node.get("children", [])]
     return kept | {"children": [c for c in children if c["type"] not in _LEFT_OUT]}
 
 
 def _with_text(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without the headings that have no text before the next one of their level or above."""
+    """Without headings of no words, or with no text before the next one of their level or above."""
     kept: list[dict[str, Any]] = []
     for node in reversed(nodes):
         heading = node["type"] == "heading"
@@ -77,9 +87,13 @@ def _with_text(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
         empty = below is None or (
             below["type"] == "heading" and below["level"] <= node.get("level", 0)
         )
-        if not (heading and empty):
+        if not (heading and (empty or not _words(node))):
             kept.append(node)
     return kept[::-1]
+
+
+def _words(node: dict[str, Any]) -> bool:
+    return bool(node["raw"].strip()) or any(map(_words, node["children"]))
 
 
 def _levels(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
     def __init__(self, gate: Gate, line: str) -> None:
         config = uvicorn.Config(
             gate, http="h11", ws="none", lifespan="off", log_level="warning", access_log=False,
-            server_header=False, proxy_headers=False,
+            server_header=False, proxy_headers=False, timeout_graceful_shutdown=15,
         )  # fmt: skip
         super().__init__(config)
         self.gate, self.line = gate, line

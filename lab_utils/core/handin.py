@@ -5,6 +5,7 @@ from pathlib import Path
 import subprocess
 import sys
 from typing import Any
+from urllib.parse import quote
 
 from IPython.display import Markdown
 import yaml
@@ -38,13 +39,13 @@ def hand_in(run: Run, **about: str) -> Any:
     Raises LabError where the report cannot be made.
     """
     if not is_live():
-        return Markdown("In a headless run the report is written after this notebook.")
+        return Markdown("No report here: `lab run` writes it afterwards, `lab report` at any time.")
     if given := {key: text for key, text in about.items() if text}:
         write_text(run.file(ABOUT), yaml.safe_dump(given, allow_unicode=True, sort_keys=False))
     if not run.file(DISCUSSION).is_file():
         write_text(run.file(DISCUSSION), _HEADINGS)
     done = subprocess.run(
-        [sys.executable, "-m", "lab", "report", run.name], capture_output=True, text=True,
+        [sys.executable, "-m", "lab", "report", "--", run.name], capture_output=True, text=True,
         cwd=project_root(), env=os.environ | {"LAB_RUNS_DIR": str(runs_dir())},
     )  # fmt: skip
     if done.returncode:
@@ -61,4 +62,8 @@ def hand_in(run: Run, **about: str) -> Any:
 
 def _link(path: Path) -> str:
     """A link that JupyterLab opens, seen from ``notebooks/``."""
-    return f"[{path.name}]({Path(os.path.relpath(path, project_root() / 'notebooks')).as_posix()})"
+    try:
+        place = os.path.relpath(path, project_root() / "notebooks")
+    except ValueError:  # on another drive
+        return f"{path.name} in {path.parent}"
+    return f"[{path.name}]({quote(Path(place).as_posix())})"

@@ -8,16 +8,23 @@ import re
 
 from lab_utils import LabError
 from lab_utils.core.files import write_text
-from lab_utils.core.params import default_name, parse_assignments, resolve, runs_dir, with_changes
+from lab_utils.core.params import (
+    default_name,
+    differences,
+    parse_assignments,
+    resolve,
+    runs_dir,
+    with_changes,
+)
 from lab_utils.core.process import prepare
-from lab_utils.core.run import BUILT_ON, Run, differences
+from lab_utils.core.run import BUILT_ON, Run
 from lab_utils.core.settings import Settings
 
 _CURRENT = ".current"  # in runs/: the name of the run that a notebook opened last
 
 
 def open_run(
-    step: str, experiment: str | None = None, name: str | None = None, changes: str = ""
+    step: str, experiment: str | None = None, name: str | None = None, changes: str | None = None
 ) -> Run:
     """What a notebook does first: find the run, make its folder if needed, begin ``step`` in it.
 
@@ -29,7 +36,8 @@ def open_run(
     Raises LabError where the settings are wrong, or a step that ``step`` builds on is not done.
     """
     prepare()
-    items = re.split(r"\s+(?=\w+=)", changes.strip())  # a value may hold spaces
+    experiment, name = (str(word) if word else None for word in (experiment, name))  # of papermill
+    items = re.split(r"\s+(?=\w+=)", (changes or "").strip())  # a value may hold spaces
     values = parse_assignments([item for item in items if item], "changes")
     last = None if experiment or name else current()
     if name and (runs_dir() / name / "settings.yaml").is_file():

@@ -80,6 +80,9 @@ def resolve(experiment: str, changes: Mapping[str, Any]) -> Settings:
 def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     """``settings`` with ``changes``; LabError as ``resolve``."""
     values = settings.model_dump(exclude={"experiment"})
+    if settings.folds:  # which set the share that is held out
+        del values["val_fraction"]
+        values = load_params().defaults | values
     return _checked(settings.experiment, values | dict(changes))
 
 
@@ -108,6 +111,8 @@ def parse_assignments(items: list[str], source: str = "--set") -> dict[str, Any]
     values = {}
     for item in items:
         key, equals, text = item.partition("=")
+        if key.strip() in values:
+            raise LabError(f"{source} has {key.strip()} twice; give it once.")
         try:
             values[key.strip()] = parse_yaml(text)
         except ValueError:
@@ -126,3 +131,9 @@ def default_name(settings: Settings) -> str:
     follows = {"title", "val_fraction"} if settings.folds else {"title"}
     changed = [f"{k}={v}" for k, v in settings if v != base[k] and k not in follows]
     return re.sub(r"[^\w.=+-]", "_", "-".join([settings.experiment, *changed]))[:120]
+
+
+def differences(settings: Settings, wanted: Mapping[str, Any]) -> str:
+    """Where ``settings`` are not as ``wanted``, such as ``epochs=3, not 4``; empty for nowhere."""
+    found = settings.model_dump()
+    return "; ".join(f"{k}={found.get(k)}, not {v}" for k, v in wanted.items() if found.get(k) != v)

@@ -1,6 +1,6 @@
 """The run folder: the one thing that passes between notebooks, command line and report."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from lab_utils.core.files import (
     write_json,
     write_text,
 )
-from lab_utils.core.params import default_name, runs_dir
+from lab_utils.core.params import default_name, differences, runs_dir
 from lab_utils.core.process import peak_memory_mb, threads, versions
 from lab_utils.core.settings import Settings
 from lab_utils.core.show import Notice
@@ -109,7 +109,7 @@ class Run:
         """Per step, finished or started: when, how long, seed, versions, data, memory, threads."""
         path = self.file("manifest.json")
         manifest = read_json(path) if path.is_file() else {}
-        if not isinstance(manifest, dict):
+        if not (isinstance(manifest, dict) and all(isinstance(e, dict) for e in manifest.values())):
             raise LabError(f"{path} is damaged; delete it and run again.")
         return manifest
 
@@ -121,9 +121,9 @@ class Run:
         """LabError unless ``step`` has finished in this run; names the runs in which it has."""
         if self.done(step):
             return
-        begun = self.manifest.get(step, {}).get("status") == "running"
+        begun = self.manifest.get(step, {}).get("started", "")[11:16]  # its hour
         problem = f"Run {self.name!r} has no finished {step}"
-        problem += f", which began at {self.manifest[step]['started'][11:16]}" if begun else ""
+        problem += f", which began at {begun}" if begun else ""
         beside = sorted(self.path.parent.glob("*/manifest.json"), key=lambda f: -f.stat().st_mtime)
         others = []
         for path in beside:
@@ -172,9 +172,16 @@ class Run:
             entry["data"] = before["data"]
         write_json(self.file("manifest.json"), self.manifest | {self.step: entry | versions()})
 
+    def _begun(self) -> dict[str, Any]:
+        manifest = self.manifest
+        if self.step not in manifest:
+            anew = f"{self.step} of run {self.name!r} was begun anew elsewhere"
+            raise LabError(f"{anew}; run its notebook from the top.")
+        return manifest
+
     def use_data(self, name: str, fingerprint: str) -> None:
         """Record the data that this step uses; LabError if an earlier step used other data."""
-        manifest = self.manifest
+        manifest = self._begun()
         for other, entry in manifest.items():
             seen = entry.get("data", {})
             if seen and seen["fingerprint"] != fingerprint:
@@ -208,9 +215,7 @@ class Run:
         ``earlier_seconds`` is what sessions took that were stopped before. Raises LabError where
         the step was begun anew by something else.
         """
-        step, manifest = self.step, self.manifest
-        if step not in manifest:
-            raise LabError(f"{step} of run {self.name!r} was begun anew elsewhere; run it again.")
+        step, manifest = self.step, self._begun()
         entry = manifest[step]
         if entry["status"] != "done":
             record = self.recorded
@@ -232,9 +237,3 @@ class Run:
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float | None) or getattr(value, "ndim", 1) == 0
-
-
-def differences(settings: Settings, wanted: Mapping[str, Any]) -> str:
-    """Where ``settings`` are not as ``wanted``, such as ``epochs=3, not 4``; empty for nowhere."""
-    found = settings.model_dump()
-    return "; ".join(f"{k}={found.get(k)}, not {v}" for k, v in wanted.items() if found.get(k) != v)

@@ -67,8 +67,13 @@ def in_fresh_processes(files: Mapping[str, Path], images: Tensor) -> dict[str, T
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
             process = subprocess.Popen(command, cwd=place, **pipes)
             started.append((" or ".join(chosen), allowed, process))
-        for names, allowed, process in started:
-            _wait(names, allowed, process)
+        try:
+            for names, allowed, process in started:
+                _wait(names, allowed, process)
+        finally:  # after a failure or a stop the other must not go on in a folder that is gone
+            for *_, process in started:
+                process.kill()
+                process.wait()
         found = {kind: Path(place, f"{kind}.npy") for kind in files}
         if WEIGHTS in found:
             found[WEIGHTS] = found[SCRIPT]

@@ -74,7 +74,12 @@ def _open_run(folder: Path) -> Opened:
         return opened
     if not checkpoint.is_file():
         raise LabError(f"{folder} holds no trained model; give a run folder, or run 04_training.")
-    return open_model(checkpoint)
+    try:  # never as TorchScript, which holds code, whatever the file is: a run may be a stranger's
+        return _open_checkpoint(checkpoint)
+    except LabError:
+        raise
+    except Exception as error:
+        raise LabError(f"{checkpoint} is damaged; run 04_training again.") from error
 
 
 def _or_none(export: Path) -> Opened | None:
@@ -90,6 +95,11 @@ def _open_pt(path: Path) -> Opened:
         with zipfile.ZipFile(path) as archive:
             if any("/code/" in name for name in archive.namelist()):
                 return _open_script(path)
+    return _open_checkpoint(path)
+
+
+def _open_checkpoint(path: Path) -> Opened:
+    """``best.pt``: tensors and plain values alone."""
     model, about = load_pixel_model(path)
     folder = path.parent.parent
     if about.run:

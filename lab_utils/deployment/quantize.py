@@ -81,7 +81,9 @@ def quantize_best(folder: Path, train: Split, val: Split) -> Quantized:
         try:
             contents.append(quantized(source, sample, scheme))
         except LabError as error:
-            return Quantized(None, [], str(error))
+            if not contents:
+                return Quantized(None, [], str(error))
+            continue  # a scheme that worked is there
         write_atomic(target, lambda part: part.write_bytes(contents[-1]))
         found = accuracy(logits_of(open_model(target).run, val.images), val.targets)
         tried.append(Tried(str(scheme), found, plain - found))

@@ -127,3 +127,26 @@ def test_opening_a_run_prepares_the_process_before_torch_is_loaded(runs):
             [sys.executable, "-c", code], capture_output=True, text=True, env=environment
         )
         assert done.stdout.strip() == expected, done.stderr
+
+
+def test_a_cell_that_goes_on_after_its_step_was_begun_anew_says_so():
+    for step in ("04_training", "05_evaluation"):
+        last = finished(step, "smoke")
+    again = open_run("05_evaluation", "smoke")
+    begin("04_training", "smoke")  # in another notebook: 05 is void
+    with pytest.raises(LabError, match="05_evaluation of run 'smoke' was begun anew elsewhere"):
+        again.use_data("shapes", "f00d")
+    assert last.name == again.name
+
+
+def test_folds_that_are_taken_back_leave_no_share_behind():
+    run = open_run("01_setup", "smoke", changes="folds=5")
+    assert run.settings.val_fraction == 0.2
+    assert open_run("02_data", changes="folds=null").settings == load_settings("smoke")
+
+
+def test_odd_words_are_names_or_refused():
+    assert open_run("01_setup", "smoke", 2024).name == "2024"
+    assert open_run("02_data", None, None, None).name == "2024"
+    with pytest.raises(LabError, match="epochs twice"):
+        open_run("02_data", changes="epochs=3 epochs=2")

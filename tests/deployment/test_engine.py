@@ -150,3 +150,19 @@ def test_weights_alone_are_not_enough(tmp_path, exported):
     torch.save(exported[0].state_dict(), tmp_path / "weights.pt")
     with pytest.raises(LabError, match="damaged"):
         Engine(tmp_path / "weights.pt")
+
+
+def test_a_runs_checkpoint_is_never_run_as_code(tmp_path):
+    class Writes(torch.nn.Module):
+        def forward(self, x):
+            return x
+
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    torch.jit.script(Writes()).save(str(run / "checkpoints/best.pt"))
+    loaded = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.jit, "load", lambda *a, **k: loaded.append(a))
+        with pytest.raises(LabError, match=r"best\.pt"):
+            Engine(run)
+    assert loaded == []

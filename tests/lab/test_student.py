@@ -100,3 +100,19 @@ def test_a_link_out_of_the_run_is_not_read(run, tmp_path):
     (tmp_path / "secret.md").write_text("# T\n\nsecret words")
     run.file("discussion.md").symlink_to(tmp_path / "secret.md")
     assert discussion(run) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\ufeffIt learned.", "- a\n\n  ### deep\n", "> #### x\n", "##\n\nwords", "## ![](x)\n\nwords",
+     "## <b></b>\n\nwords", "> # Big\n"],
+)  # fmt: skip
+def test_odd_markdown_makes_a_report_all_the_same(run, text):
+    run.file("discussion.md").write_text(text, encoding="utf-8")
+    assert "In my own words" in words(report.build(run))
+
+
+def test_names_that_unfold_without_end_are_left_out(run):
+    levels = ["a: &a0 [ha]", *(f"x{i}: &a{i} [{f'*a{i - 1},' * 9}]" for i in range(1, 9))]
+    run.file("report.yaml").write_text("\n".join([*levels, "student: *a8"]), encoding="utf-8")
+    assert all(len(value) < 100 for value in about(run).values())
