@@ -11,6 +11,7 @@ from pathlib import Path
 import re
 from typing import Any
 
+from jinja2 import TemplateError
 import typst
 
 from lab import student
@@ -23,7 +24,7 @@ from lab_utils.core.settings import MODELS
 from lab_utils.deployment.model_card import CARD, write_card
 
 _MORE_FILES = {  # beside RECORDS
-    "04_training": ("history.csv",), "05_evaluation": (METRICS,), "06_deployment": (CARD,),
+    "04_training": ("history.csv",), "05_evaluation": (METRICS,), 
 }  # fmt: skip
 # How to compile; the second and the third are for characters that the way before cannot show.
 _WAYS: tuple[dict[str, Any], ...] = (
@@ -38,8 +39,19 @@ def build(run: Run) -> Path:
 
     A run whose later steps are missing gets a report that says so. The same run, with the same
     runs beside it and in ``report/results``, gives the same bytes. Raises LabError where no step
-    has finished, or a file, figure or reference is missing or leads out of the run folder.
+    has finished, or a file, figure or reference is missing, damaged or leads out of the run folder.
     """
+    try:
+        return _build(run)
+    except (AttributeError, KeyError, TypeError, ValueError, TemplateError) as error:
+        why = f"is damaged or of another version of the lab ({type(error).__name__}: {error})"
+        raise LabError(
+            f"A file of run {run.name!r} (metrics.json, manifest.json or a step's JSON) {why}; run "
+            "its steps again."
+        ) from error
+
+
+def _build(run: Run) -> Path:
     manifest = run.manifest
     done = [step for step in RECORDS if run.done(step)]
     if not done:
@@ -49,8 +61,6 @@ def build(run: Run) -> Path:
         + timedelta(seconds=int(manifest[step]["seconds"]))
         for step in done
     )
-    if "06_deployment" in done:
-        write_card(run)  # 09 may have run since the files were exported
     files = [(step, f) for step in done for f in (RECORDS[step], *_MORE_FILES.get(step, ()))]
     settings = run.settings
     inputs = {
@@ -68,6 +78,9 @@ def build(run: Run) -> Path:
         "figures": _figures(run, done),
         "compared": {},
     }
+    if "06_deployment" in done:
+        write_card(run)  # 09 may have run since the files were exported
+        inputs["files"].append(_inside(run, "06_deployment", CARD))
     sources = _sources()
     if "05_evaluation" in done:
         inputs["compared"], drawings = section(run)

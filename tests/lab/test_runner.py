@@ -293,7 +293,7 @@ def test_papermill_runs_a_notebook_directly(tmp_path):
     environment = os.environ | {"LAB_RUNS_DIR": str(tmp_path), "LAB_SET": "train_size=2000"}
     command = [
         sys.executable, "-m", "papermill", "notebooks/04_training.ipynb", str(tmp_path / "o.ipynb"),
-        "-p", "experiment", "smoke", "-p", "epochs", "2", "--no-progress-bar",
+        "-p", "experiment", "smoke", "-p", "changes", "epochs=2", "--no-progress-bar",
     ]  # fmt: skip
     subprocess.run(command, env=environment, cwd=project_root(), check=True, capture_output=True)
     (folder,) = tmp_path.glob("smoke-*")
