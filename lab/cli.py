@@ -99,17 +99,14 @@ def _run(options: argparse.Namespace) -> None:
         kernels.start_fork_server()
     else:
         print("Every step is done; `--from 01` runs them again.")
-    from lab.report import build  # takes a second, in which the fork server imports too
-    from lab.student import reminders
+    import lab.report  # noqa: F401 - takes a second, in which the fork server imports too
     from lab_utils.data.sources import cifar10_found_now
 
     if "02_data" not in steps and (hint := cifar10_found_now(run)):
         print(hint)
     if steps:
         execute(run, steps, start)
-    report, seconds = _relative(build(run)), time.perf_counter() - started
-    for sentence in reminders(run):
-        print(sentence)
+    report, seconds = _written(run), time.perf_counter() - started
     print(f"{result(run)}, wall time {seconds:.0f} s, report {report}")
 
 
@@ -136,14 +133,18 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    print(f"report {_written(Run.load(options.name))}")
+
+
+def _written(run: Run) -> str:
+    """Write the report of ``run`` and print what is still missing in it; where the report is."""
     from lab.report import build
     from lab.student import reminders
 
-    run = Run.load(options.name)
     report = _relative(build(run))
     for sentence in reminders(run):
         print(sentence)
-    print(f"report {report}")
+    return report
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -23,9 +23,7 @@ from lab_utils.core.run import METRICS, RECORDS, STEPS, Run
 from lab_utils.core.settings import MODELS
 from lab_utils.deployment.model_card import CARD, write_card
 
-_MORE_FILES = {  # beside RECORDS
-    "04_training": ("history.csv",), "05_evaluation": (METRICS,), 
-}  # fmt: skip
+_MORE_FILES = {"04_training": ("history.csv",), "05_evaluation": (METRICS,)}  # beside RECORDS
 # How to compile; the second and the third are for characters that the way before cannot show.
 _WAYS: tuple[dict[str, Any], ...] = (
     {"ignore_system_fonts": True, "pdf_standards": ["ua-1"]},

@@ -19,8 +19,9 @@ import torch
 from benchmarks import common
 from benchmarks.common import Row, say
 from lab_utils.core.run import Run
+from lab_utils.deployment import FILES
 from lab_utils.deployment.compare import measure
-from lab_utils.deployment.formats import FILES, Runner, open_model
+from lab_utils.deployment.formats import Runner, open_model
 
 SIZES = (1, 8, 64, 256, 512)
 ROUNDS = 5

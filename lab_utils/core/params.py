@@ -5,6 +5,7 @@ import difflib
 import os
 from pathlib import Path
 import re
+import reprlib
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -99,7 +100,7 @@ def _checked(experiment: str, values: Mapping[str, Any]) -> Settings:
         if not problem["loc"]:  # two settings that do not go together
             raise LabError(str(problem["ctx"]["error"])) from None
         key, reason = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Input ")
-        given = repr(problem["input"])[:60]
+        given = reprlib.repr(problem["input"])[:60]  # of what nests without end too
         raise LabError(f"Setting {key}={given}: the value {reason}.") from None
 
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from lab_utils import LabError
 from lab_utils.core.show import Table
-from lab_utils.deployment.formats import INT8, NEEDS, ONNX, PROGRAM, SCRIPT, WEIGHTS, Runner
+from lab_utils.deployment import INT8, NEEDS, ONNX, PROGRAM, SCRIPT, WEIGHTS
+from lab_utils.deployment.formats import Runner
 
 TOLERANCE = 1e-4  # of a logit, or 1e-5 of the largest logit where that is more
 INT8_POINTS = 0.01  # of accuracy that int8 may lose

@@ -14,7 +14,8 @@ from torch.export import Dim, ExportedProgram
 from torch.onnx import ONNXProgram
 
 from lab_utils.core.files import write_atomic
-from lab_utils.deployment.formats import ABOUT, FILES, ONNX, PROGRAM, SCRIPT, WEIGHTS
+from lab_utils.deployment import FILES, ONNX, PROGRAM, SCRIPT, WEIGHTS
+from lab_utils.deployment.formats import ABOUT
 from lab_utils.deployment.pixel_model import About, PixelModel
 
 BATCH = ({0: Dim("batch")},)  # the first dimension of the input may have any size
@@ -43,19 +44,6 @@ def trace(model: PixelModel, example: Tensor) -> torch.jit.ScriptModule:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.jit.trace(model, example, check_trace=False)
-
-
-def to_onnx(program: ExportedProgram) -> ONNXProgram:
-    """The graph in the Open Neural Network Exchange format: no PyTorch is needed to run it."""
-    names = {"input_names": ["pixels"], "output_names": ["logits"]}
-    return torch.onnx.export(program, dynamo=True, dynamic_shapes=BATCH, verbose=False, **names)
-
-
-def convert(model: PixelModel, about: About) -> Converted:
-    """``model`` in every form."""
-    example = torch.rand(2, 3, about.image_size, about.image_size)
-    program = capture(model, example)
-    return Converted(model.state_dict(), trace(model, example), program, to_onnx(program))
 
 
 def write(converted: Converted, about: About, folder: Path) -> dict[str, Path]:
@@ -87,8 +75,3 @@ def _without_sources(script: BytesIO) -> bytes:
             if not entry.filename.endswith(".debug_pkl"):
                 target.writestr(entry, source.read(entry))
     return kept.getvalue()
-
-
-def export_all(model: PixelModel, about: About, folder: Path) -> dict[str, Path]:
-    """``model`` in every float format, in ``folder``; the files by format."""
-    return write(convert(model, about), about, folder)

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from lab_utils import LabError
 from lab_utils.core.run import Run
+from lab_utils.data.dataset import Dataset
+from lab_utils.deployment import INT8, ONNX, WEIGHTS
 from lab_utils.deployment.compare import Format, paired_difference, ties
 from lab_utils.deployment.engine import Engine
-from lab_utils.deployment.formats import INT8, ONNX, WEIGHTS
 from lab_utils.deployment.pixel_model import About
 from lab_utils.deployment.quantize import Quantized, has_vnni
 from lab_utils.evaluation.metrics import wilson_interval
@@ -162,6 +163,14 @@ def compressed(before: Tensor, after: Tensor, quality: int) -> tuple[dict[str, A
         f"Saved as JPEG of quality {quality}, {accuracy:.2%} of the same test images are right: "
         f"{100 * difference:+.2f} points (95% interval {100 * low:+.2f} to {100 * high:+.2f})."
     )
+
+
+def facts(dataset: Dataset) -> dict[str, Any]:
+    """What the card tells of the data, for 06 to record."""
+    kept = ("title", "source", "licence", "fingerprint", "warning", "classes")
+    sizes = {"train_images": len(dataset.train), "val_images": len(dataset.val)}
+    known = {name: getattr(dataset, name) for name in kept} | sizes
+    return {"data": known | {"image_size": dataset.train.images.shape[-1]}}
 
 
 def what_we_found(record: Mapping[str, Any]) -> str:

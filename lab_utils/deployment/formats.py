@@ -14,22 +14,10 @@ from torch import Tensor
 from lab_utils import LabError
 from lab_utils.core.run import METRICS, Run
 from lab_utils.data.dataset import Normalization
+from lab_utils.deployment import CHECKPOINT, FILES, INT8, ONNX, PROGRAM, SCRIPT, WEIGHTS
 from lab_utils.deployment.pixel_model import About, PixelModel, fingerprint, load_pixel_model
 
 Runner = Callable[[Tensor], Tensor]  # pixels (B, 3, S, S) float32 in 0..1 to logits (B, K)
-CHECKPOINT, WEIGHTS, SCRIPT, PROGRAM = "checkpoint", "safetensors", "TorchScript", "torch.export"
-ONNX, INT8 = "ONNX", "int8 ONNX"
-FILES = {  # in a run's exports/
-    WEIGHTS: "model.safetensors", SCRIPT: "torchscript.pt", PROGRAM: "model.pt2",
-    ONNX: "model.onnx", INT8: "model_int8.onnx",
-}  # fmt: skip
-NEEDS = {
-    WEIGHTS: "PyTorch and the model's code",
-    SCRIPT: "PyTorch; deprecated",
-    PROGRAM: "PyTorch",
-    ONNX: "ONNX Runtime or another engine; no PyTorch",
-    INT8: "ONNX Runtime; no PyTorch",
-}
 ABOUT = "about.json"  # the name inside TorchScript and torch.export files
 
 

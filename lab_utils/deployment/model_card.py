@@ -10,9 +10,7 @@ from pydantic_core import to_jsonable_python
 from lab_utils.core.files import write_text
 from lab_utils.core.run import METRICS, Run
 from lab_utils.core.settings import MODELS
-from lab_utils.data.dataset import Dataset
-from lab_utils.deployment.formats import FILES, INT8, ONNX, PROGRAM, SCRIPT, WEIGHTS
-from lab_utils.deployment.pixel_model import PRECISION
+from lab_utils.deployment import FILES, INT8, ONNX, PRECISION, PROGRAM, SCRIPT, WEIGHTS
 
 CARD = "exports/model_card.md"
 
@@ -146,19 +144,11 @@ The class is `{{ data.classes | list }}[logits.argmax()]`.
 """
 
 
-def facts(dataset: Dataset) -> dict[str, Any]:
-    """What the card tells of the data, for 06 to record."""
-    kept = ("title", "source", "licence", "fingerprint", "warning", "classes")
-    sizes = {"train_images": len(dataset.train), "val_images": len(dataset.val)}
-    known = {name: getattr(dataset, name) for name in kept} | sizes
-    return {"data": known | {"image_size": dataset.train.images.shape[-1]}}
-
-
 def model_card(run: Run, deployment: Mapping[str, Any]) -> str:
     """Markdown for whoever gets the exported files: what the model is, does and does not do.
 
     Its numbers are those that the steps of the run wrote, with what 06 recorded in ``deployment``
-    (``facts`` at least), and with what damage and attacks do where 09 has run.
+    (``findings.facts`` at least), and with what damage and attacks do where 09 has run.
     """
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from lab_utils.core.run import Run
 from lab_utils.data.dataset import Normalization
+from lab_utils.deployment import PRECISION
 from lab_utils.model import networks
 from lab_utils.training.checkpoints import load_best
-
-PRECISION = 0.95  # of the answers that the engine calls sure, how many should be right
 
 
 @dataclass(frozen=True)

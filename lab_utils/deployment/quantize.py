@@ -19,8 +19,9 @@ from torch import Tensor
 from lab_utils import LabError
 from lab_utils.core.files import write_atomic
 from lab_utils.data.dataset import Split
+from lab_utils.deployment import FILES, INT8, ONNX
 from lab_utils.deployment.compare import logits_of
-from lab_utils.deployment.formats import FILES, INT8, ONNX, open_model
+from lab_utils.deployment.formats import open_model
 from lab_utils.model.predict import accuracy
 
 CALIBRATION_IMAGES = 512

@@ -12,8 +12,7 @@ from lab_utils.model.predict import predict
 from lab_utils.setup import hardware
 from lab_utils.training.checkpoints import Best, load_best
 from lab_utils.training.history import Epoch, read_history
-
-BATCH = 500  # images; nothing is kept for gradients, so more fit than in training
+from lab_utils.training.loop import EVAL_BATCH
 
 
 def load_trained(run: Run) -> tuple[nn.Module, Best, list[Epoch]]:
@@ -45,5 +44,5 @@ class Judge:
         return self._logits(split, "none")
 
     def _logits(self, split: Split, tta: str) -> Tensor:
-        batches = Batches(split, BATCH, self.normalization, self.machine.device)
+        batches = Batches(split, EVAL_BATCH, self.normalization, self.machine.device)
         return predict(self.network, batches, self.machine, tta)[0]

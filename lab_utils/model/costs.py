@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-import time
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from lab_utils.model import networks
 from lab_utils.model.build import model_options
 from lab_utils.model.predict import first_batch
 from lab_utils.model.summary import summarize
-from lab_utils.setup.hardware import Machine, synchronize
+from lab_utils.setup.hardware import Machine, seconds_of_calls
 
 IMAGES = 32  # of a training step and of a forward pass
 # A training step of a network on inputs and targets, by an optimiser.
@@ -77,13 +76,7 @@ def fastest_ms(action: Callable[[], Any], machine: Machine, budget: float) -> fl
     All that a busy machine does adds to a time, so the smallest is the closest; the first call,
     which allocates memory and chooses algorithms, is hardly ever it.
     """
-    seconds: list[float] = []
-    while len(seconds) < 3 or sum(seconds) < budget:
-        start = time.perf_counter()
-        action()
-        synchronize(machine.device)
-        seconds.append(time.perf_counter() - start)
-    return 1000 * min(seconds)
+    return 1000 * min(seconds_of_calls(action, machine, budget))
 
 
 def inference_ms(model: nn.Module, inputs: Tensor, machine: Machine) -> float:

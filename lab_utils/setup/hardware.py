@@ -111,20 +111,29 @@ def synchronize(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
+def seconds_of(action: Callable[[], Any], machine: Machine) -> float:
+    """Seconds of one call of ``action()``, until the device has done it."""
+    start = time.perf_counter()
+    action()
+    synchronize(machine.device)
+    return time.perf_counter() - start
+
+
+def seconds_of_calls(action: Callable[[], Any], machine: Machine, budget: float) -> list[float]:
+    """``seconds_of`` each of the calls within ``budget`` seconds, three at the least."""
+    seconds: list[float] = []
+    while len(seconds) < 3 or sum(seconds) < budget:
+        seconds.append(seconds_of(action, machine))
+    return seconds
+
+
 def median_seconds(action: Callable[[], Any], machine: Machine, budget: float = 1.0) -> float:
     """Median seconds of ``action()``, called for ``budget`` seconds, and 3 times at the least.
 
     One call before them is not counted: it allocates memory and chooses algorithms.
     """
-    action()
-    synchronize(machine.device)
-    seconds: list[float] = []
-    while len(seconds) < 3 or sum(seconds) < budget:
-        start = time.perf_counter()
-        action()
-        synchronize(machine.device)
-        seconds.append(time.perf_counter() - start)
-    return median(seconds)
+    seconds_of(action, machine)
+    return median(seconds_of_calls(action, machine, budget))
 
 
 def matmul_gflops(machine: Machine, dtype: torch.dtype, size: int = 2048) -> float:

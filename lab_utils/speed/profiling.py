@@ -1,13 +1,12 @@
 """Where the time of a training step goes, by kind of operator: the course's way and the lab's."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice, repeat
 import os
 from statistics import median
-import time
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 from lab_utils.data.dataset import Dataset, Split
 from lab_utils.model.summary import layer_table
-from lab_utils.setup.hardware import Machine, machine_for, on_cpu, synchronize
+from lab_utils.setup.hardware import Machine, machine_for, on_cpu, seconds_of
 from lab_utils.speed.operators import BATCH, operator_shares
 from lab_utils.training.loop import Batch, Training
 
@@ -109,28 +108,22 @@ def profile_step(training: Training) -> StepProfile:
     settings, machine = training.settings, training.machine
     endless = whole_batches(training.batches, settings.batch_size, machine.device)
     square = torch.randn(_SIDE, _SIDE, device=machine.device).to(machine.dtype)
-
-    def seconds_of(action: Callable[[], Any]) -> float:
-        start = time.perf_counter()
-        action()
-        synchronize(machine.device)
-        return time.perf_counter() - start
+    clock = partial(seconds_of, machine=machine)
 
     def take(steps: int) -> None:
         training.batches = islice(endless, steps * settings.accumulate)
         training.epoch()
 
     take(1)
-    steps = max(1, min(4, int(0.1 / seconds_of(lambda: take(1)))))
+    steps = max(1, min(4, int(0.1 / clock(lambda: take(1)))))
     square @ square
     turns = [
-        (seconds_of(lambda: take(steps)) / steps, seconds_of(lambda: square @ square))
-        for _ in range(_TURNS)
+        (clock(lambda: take(steps)) / steps, clock(lambda: square @ square)) for _ in range(_TURNS)
     ]
     seconds, product = (median(column) for column in zip(*turns, strict=True))
     with quiet_profile() as profiler:
         # An event of each of its calls takes time too.
-        profiled = seconds_of(lambda: take(max(1, steps * _TURNS // 2)))
+        profiled = clock(lambda: take(max(1, steps * _TURNS // 2)))
     images = settings.batch_size * settings.accumulate
     flops = training_flops(training.model, training.dataset.train.images.shape[-1])
     return StepProfile(

@@ -196,9 +196,9 @@ def test_a_params_yaml_that_is_wrong_is_refused_in_a_sentence(tmp_path, monkeypa
     assert said.count("\n") == 1
 
 
-def test_a_billion_laughs_are_refused_at_once(tmp_path, monkeypatch, capsys):
-    levels = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10)]
-    text = "experiments:\n  x:\n    lr: *a9\n"
+def test_a_trillion_laughs_are_refused_and_never_written_out(tmp_path, monkeypatch, capsys):
+    levels = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 14)]
+    text = "experiments:\n  x:\n    lr: *a13\n"
     monkeypatch.setattr("lab_utils.core.params.project_root", lambda: tmp_path)
     lines = ["report:", "  a0: &a0 [ha]", *(f"  {level}" for level in levels), text]
     (tmp_path / "params.yaml").write_text("\n".join(lines), encoding="utf-8")

@@ -5,13 +5,13 @@ from dataclasses import replace
 import io
 import warnings
 
+from exports import export_all
 import numpy as np
 from PIL import Image
 import pytest
 import torch
 
 from lab_utils.data.dataset import channel_statistics
-from lab_utils.deployment import export
 from lab_utils.deployment.engine import Engine
 from lab_utils.deployment.pixel_model import load_pixel_model
 from lab_utils.model import networks
@@ -45,7 +45,7 @@ def exported(checkpoint):
         contextlib.redirect_stderr(said),
         warnings.catch_warnings(record=True) as warned,
     ):
-        files = export.export_all(model, about, checkpoint.parent.parent / "exports")
+        files = export_all(model, about, checkpoint.parent.parent / "exports")
     loud = [w for w in warned if not issubclass(w.category, DeprecationWarning)]
     return model, about, files, said.getvalue() + "".join(str(w.message) for w in loud)
 

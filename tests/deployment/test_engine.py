@@ -4,13 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 import shutil
 
+from exports import export_all
 import numpy as np
 from PIL import Image
 import pytest
 import torch
 
 from lab_utils import LabError
-from lab_utils.deployment import export, formats
+from lab_utils.deployment import formats
 from lab_utils.deployment.engine import Engine, Prediction
 from lab_utils.deployment.pixel_model import load_pixel_model
 
@@ -124,7 +125,7 @@ def test_without_a_sound_onnx_file_the_checkpoint_is_taken(folder):
 def test_after_another_training_the_old_exports_are_not_taken(folder, picture):
     model, about = load_pixel_model(folder / "checkpoints/best.pt")
     old = replace(about, checkpoint="0" * 16)
-    export.export_all(model, old, folder / "exports")
+    export_all(model, old, folder / "exports")
     assert Engine(folder).kind == "checkpoint"
 
 

@@ -14,7 +14,8 @@ from safetensors import safe_open
 import torch
 
 from lab_utils.core.params import project_root
-from lab_utils.deployment.formats import FILES, NEEDS, open_model
+from lab_utils.deployment import FILES, NEEDS
+from lab_utils.deployment.formats import open_model
 
 FLOATS = ["safetensors", "TorchScript", "torch.export", "ONNX"]
 

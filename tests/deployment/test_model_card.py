@@ -18,7 +18,8 @@ from lab_utils.deployment import findings
 from lab_utils.deployment.compare import Format
 from lab_utils.deployment.engine import Engine, Prediction
 from lab_utils.deployment.figures import latency, variants
-from lab_utils.deployment.model_card import CARD, LOADING, facts, write_card
+from lab_utils.deployment.findings import facts
+from lab_utils.deployment.model_card import CARD, LOADING, write_card
 from lab_utils.deployment.pixel_model import About
 
 CLASSES = ("ant", "bee", "cow", "dog")

@@ -2,6 +2,7 @@
 
 import logging
 
+from exports import export_all
 import numpy as np
 import onnx
 import pytest
@@ -10,7 +11,6 @@ import torch
 from lab_utils.core.settings import MODELS
 from lab_utils.data.dataset import Normalization, Split
 from lab_utils.deployment import compare, quantize
-from lab_utils.deployment.export import export_all
 from lab_utils.deployment.formats import open_model
 from lab_utils.deployment.pixel_model import About, PixelModel
 from lab_utils.model import networks

@@ -24,7 +24,7 @@ def by_hand(model, split):
 def test_a_judge_computes_in_float32_whatever_the_training_did(runs, monkeypatch):
     lower = Machine(CPU.device, "a test", torch.bfloat16, "a test")
     monkeypatch.setattr(judge.hardware, "machine_for", lambda run: lower)
-    monkeypatch.setattr(judge, "BATCH", 7)  # so that the last batch is smaller
+    monkeypatch.setattr(judge, "EVAL_BATCH", 7)  # so that the last batch is smaller
     model, split = small_net(), images(30)
     ask = judge.Judge(Run.create(Settings(experiment="quick"), "a"), model, HALF)
     found = ask(split)

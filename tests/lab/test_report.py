@@ -1,6 +1,8 @@
 """The report says what the run's files say, is readable by everyone, and fails in one sentence."""
 
 import re
+import subprocess
+import sys
 import tomllib
 
 from fabricate import FIGURES, PACKAGES, change, make_run, words
@@ -522,3 +524,10 @@ def test_a_file_of_another_kind_is_one_sentence(tmp_path, file, content):
     write_json(run.file(file), content)
     with pytest.raises(LabError, match="again"):
         report.build(run)
+
+
+def test_a_report_needs_no_pytorch():
+    """`lab run` imports this beside the process that loads PyTorch for the kernels."""
+    code = "import sys, lab.report, lab.student; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr

@@ -187,7 +187,7 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path):
         "sys.exit(main(sys.argv[1:]))"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "run", "smoke", *SMALL, "--set", "epochs=200"],
+        [sys.executable, "-c", code, "run", "smoke", *SMALL[:-1], "epochs=200"],
         env=environment, cwd=project_root(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, start_new_session=True,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """The network that a run trains: its weights follow from the seed, or come from ImageNet."""
 
+from exports import export_all
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -9,7 +10,6 @@ from lab_utils import LabError
 from lab_utils.core.settings import Settings
 from lab_utils.data.dataset import Dataset, Split
 from lab_utils.deployment.compare import logits_of
-from lab_utils.deployment.export import export_all
 from lab_utils.deployment.formats import open_model
 from lab_utils.deployment.pixel_model import load_pixel_model
 from lab_utils.model.build import adam, model_options, new_model, origin

@@ -10,6 +10,7 @@ from lab_utils.data.dataset import Dataset, Split
 from lab_utils.model import costs
 from lab_utils.model.networks import build
 from lab_utils.model.summary import count_parameters, summarize
+from lab_utils.setup import hardware
 from lab_utils.setup.hardware import choose
 
 SETTINGS = Settings(experiment="smoke", device="cpu", precision="float32")
@@ -56,7 +57,7 @@ def test_each_network_is_a_row_with_what_it_costs_on_images_of_that_size(quick):
 
 def test_the_fastest_of_at_least_three_calls_counts(monkeypatch):
     clock = iter([0.0, 9.0, 10.0, 13.0, 20.0, 24.0])
-    monkeypatch.setattr(costs.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(hardware.time, "perf_counter", lambda: next(clock))
     calls = count()
     assert costs.fastest_ms(lambda: next(calls), MACHINE, budget=0.0) == 3000
     assert next(calls) == 3
