@@ -10,7 +10,7 @@ from pypdf import PdfReader
 
 from lab_utils.core.files import write_json
 from lab_utils.core.params import default_name, load_settings
-from lab_utils.core.run import STEPS, Run
+from lab_utils.core.run import BUILT_ON, STEPS, Run
 from lab_utils.core.settings import Settings
 from lab_utils.evaluation.metrics import wilson_interval
 from lab_utils.training.history import Epoch, write_history
@@ -38,8 +38,14 @@ SVG = (
 
 
 def begin(step: str, experiment: str, name: str | None = None, **settings) -> Run:
-    """A run of ``experiment`` with ``settings``, in which ``step`` has begun."""
+    """A run of ``experiment`` with ``settings``, in which ``step`` has begun.
+
+    What it builds on is done, with nothing recorded.
+    """
     run = Run.create(load_settings(experiment, **settings), name)
+    for needed in BUILT_ON[step]:
+        run.begin(needed)
+        run.finish()
     run.begin(step)
     return run
 

@@ -52,7 +52,9 @@ class Bench:
             run = Run(Path(folder), settings)
             run.begin("04_training")
             self.dataset: Dataset = load(run)
-            self.test: Split = load_test(run, self.dataset)
+            run.finish()
+            run.begin("05_evaluation")
+            self.test: Split = load_test(run, self.dataset, "each network that is shown, once")
 
     def train(
         self, name: str, settings: Settings, model: nn.Module | None = None,

@@ -8,7 +8,7 @@ from lab.serve.explain import Explainer
 from lab_utils import LabError
 from lab_utils.core.run import Run
 from lab_utils.data import cifar10
-from lab_utils.data.sources import read
+from lab_utils.data.dataset import open_test
 from lab_utils.deployment.engine import Engine
 
 _SAMPLES = 10
@@ -44,7 +44,7 @@ def _samples(run: Run) -> list[Sample]:
     used = [entry["data"]["name"] for entry in run.manifest.values() if "data" in entry]
     if used and (used[-1] != "cifar10" or cifar10.find()):
         try:
-            test = read(used[-1], "test", run.settings)
+            test = open_test(run, used[-1], "pictures to try in `lab serve`")
         except LabError:  # a folder of images that is no longer there
             pass
         else:

@@ -1,6 +1,7 @@
 """The images of a run as uint8 tensors, with a validation split held out."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 import hashlib
 from typing import Any, NamedTuple
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lab_utils import LabError
-from lab_utils.core.run import Run
+from lab_utils.core.files import write_json
+from lab_utils.core.run import BUILT_ON, Run
 from lab_utils.core.settings import Settings
 from lab_utils.core.show import Notice
 from lab_utils.data.images import Images
@@ -104,10 +106,27 @@ def load(run: Run) -> Dataset:
     return Dataset(name, *_ABOUT[name], found.classes, *parts, *facts)
 
 
-def load_test(run: Run, dataset: Dataset) -> Split:
-    """The test images that go with ``dataset``; called only once the model is chosen."""
-    found = read(dataset.name, "test", run.settings)
+def load_test(run: Run, dataset: Dataset, purpose: str) -> Split:
+    """The test images that go with ``dataset``, as ``open_test`` opens them."""
+    found = open_test(run, dataset.name, purpose)
     return _split(found, _subset(found.targets, run.settings.test_size, run.settings.seed))
+
+
+def open_test(run: Run, name: str, purpose: str) -> Images:
+    """The test split of the data set ``name``, decoded; nothing else opens one.
+
+    The manifest notes at ``04_training``, whose model it judges, by which step it was opened, when
+    and what for. Raises LabError where no training is finished, and in 01 to 04 even then.
+    """
+    if run.step in BUILT_ON and not BUILT_ON[run.step]:
+        instead = "the validation images, dataset.val, are there to choose by"
+        raise LabError(f"{run.step} may not open the test split; {instead}.")
+    run.require("04_training")
+    manifest, now = run.manifest, datetime.now().astimezone().isoformat(timespec="seconds")
+    opened = manifest["04_training"].setdefault("test_split_opened", [])
+    opened.append({"by": run.step, "at": now, "for": purpose})
+    write_json(run.file("manifest.json"), manifest)
+    return read(name, "test", run.settings)
 
 
 def channel_statistics(images: Tensor) -> Normalization:

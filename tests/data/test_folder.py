@@ -17,7 +17,7 @@ from lab_utils.data.dataset import load, load_test
 
 
 def load_run(**overrides):
-    run = begin("02_data", "quick", **overrides)
+    run = begin("05_evaluation", "quick", **overrides)
     return run, load(run)
 
 
@@ -44,7 +44,7 @@ def test_a_folder_of_any_sizes_becomes_squares(runs, image_folder):
     run, dataset = load_run(data="folder", data_folder=str(image_folder), image_size=24)
     assert dataset.classes == ("a cat", "dog_ä")
     assert dataset.train.images.shape == (36, 3, 24, 24)
-    assert load_test(run, dataset).targets.tolist() == [0] * 20 + [1] * 20
+    assert load_test(run, dataset, "a test").targets.tolist() == [0] * 20 + [1] * 20
     assert dataset.unreadable == ()
 
 
@@ -62,7 +62,7 @@ def test_a_class_left_empty_is_an_error(runs, image_folder):
         path.write_bytes(b"")
     run, dataset = load_run(data="folder", data_folder=str(image_folder))
     with pytest.raises(LabError, match=r"a cat holds no readable image"):
-        load_test(run, dataset)
+        load_test(run, dataset, "a test")
 
 
 @pytest.mark.parametrize("wrong", ["missing", "no test", "other classes", "not given"])

@@ -189,9 +189,10 @@ def test_a_run_stays_with_the_data_it_began_with(runs, tiny_cifar):
 )
 def test_the_official_cifar10_is_split_45000_5000_10000(runs):
     _forget()
-    run, dataset = load_run(data="cifar10")
+    run = begin("05_evaluation", "quick", data="cifar10")
+    dataset = load(run)
     assert (len(dataset.train), len(dataset.val)) == (45_000, 5_000)
-    assert len(load_test(run, dataset)) == 10_000
+    assert len(load_test(run, dataset, "a test")) == 10_000
     assert dataset.train.targets.bincount().tolist() == [4500] * 10
     np.testing.assert_allclose(dataset.normalization.mean, (0.4914, 0.4822, 0.4465), atol=5e-4)
     np.testing.assert_allclose(dataset.normalization.std, (0.2470, 0.2435, 0.2616), atol=5e-4)
