@@ -136,7 +136,8 @@ def test_a_training_with_early_stopping_reads_training_images_alone(runs, monkey
 def test_nothing_else_in_the_lab_opens_a_test_split():
     """Where ``read``, of whatever module, is asked for "test", or for a split not known before."""
     root, found = project_root(), set()
-    for path in (p for top in ("lab", "lab_utils", "solutions") for p in (root / top).rglob("*.py")):
+    tops = "lab", "lab_utils", "solutions"
+    for path in (path for top in tops for path in (root / top).rglob("*.py")):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[-1] == "read":
                 splits = [a for a in call.args if ast.unparse(a) in ("'test'", "split")]
