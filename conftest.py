@@ -6,8 +6,10 @@ Only the drawn shapes are kept in ``data/``, as always.
 import os
 from pathlib import Path
 import tempfile
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).parent
 
@@ -23,6 +25,21 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["LAB_SET"] = "data=shapes train_size=2000 test_size=500 epochs=2"
     # Tests that use the real CIFAR-10 are skipped where this names no folder that has it.
     os.environ.setdefault("LAB_DATA_DIR", "")
+
+
+class _ByFile(LoadFileScheduling):
+    """A worker of pytest-xdist has a file whole, and one has all notebooks.
+
+    A file's tests share fixtures; a notebook goes on with the run that the one before it left.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "notebooks" if ".ipynb::" in nodeid else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
+    """Whatever ``--dist`` says."""
+    return _ByFile(config, log)
 
 
 @pytest.fixture

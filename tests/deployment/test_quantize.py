@@ -92,8 +92,7 @@ def test_where_it_is_impossible_a_sentence_says_so(exported, splits, monkeypatch
     assert whole.shape == weights.shape and len(scales) == len(weights)
 
 
-@pytest.mark.parametrize("size", [32, 48])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "size"), [*((name, 32) for name in MODELS), ("simplecnn", 48)])
 def test_every_network_is_exported_and_quantised(name, size, tmp_path):
     torch.manual_seed(0)
     options = {"widths": [16, 16, 16], "whitening_stride": 2} if name == "speednet" else {}
