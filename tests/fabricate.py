@@ -330,8 +330,8 @@ def make_tested(
     """A trained and tested run with ``correct`` right predictions, beginning at image ``luck``.
 
     ``experiment`` is a name or the settings themselves. The run lies in the folder for runs, or as
-    a committed result in ``place``. The validation accuracy is a point below that of the test
-    unless it is given.
+    a committed result in ``place``. The validation accuracy, unless it is given, is the higher the
+    lower that of the test is: who chooses by the wrong one chooses another run.
     """
     if isinstance(experiment, str):
         experiment = load_settings(experiment, **settings)
@@ -343,7 +343,7 @@ def make_tested(
         folder.mkdir(parents=True)
         run.file("settings.yaml").write_text(experiment.model_dump_json(), encoding="utf-8")
     accuracy = correct / images
-    val_accuracy = accuracy - 0.01 if val_accuracy is None else val_accuracy
+    val_accuracy = 1 - accuracy / 2 if val_accuracy is None else val_accuracy
     low, high = wilson_interval(correct, images)
     metrics = {
         "test_images": images, "test_correct": correct, "test_accuracy": accuracy,

@@ -127,6 +127,44 @@ def test_the_order_follows_from_the_generators_state(split):
     assert not torch.equal(first, second)
 
 
+@pytest.mark.parametrize(("fill", "darkest"), [("zero", 0), ("reflect", 255)])
+def test_a_crop_beyond_the_border_shows_what_the_recipe_fills_it_with(fill, darkest):
+    split = Split(torch.full((50, 3, 8, 8), 255, dtype=torch.uint8), torch.zeros(50).long())
+    recipe = Augmentation(crop_padding=3, crop_fill=fill)
+    ((inputs, _),) = Batches(split, 50, BYTES, "cpu", recipe, generator())
+    assert inputs.min() == darkest
+
+
+def test_cutout_hides_a_square_of_each_image_at_a_place_of_its_own():
+    white = torch.full((300, 3, 32, 32), 255, dtype=torch.uint8)
+    split = Split(white, torch.zeros(300, dtype=torch.int64))
+    ((inputs, _),) = Batches(split, 300, BYTES, "cpu", Augmentation(cutout=8), generator())
+    hidden = (inputs == 0).all(1)
+    assert torch.equal(hidden, (inputs == 0).any(1))
+    rows, columns = hidden.any(2).sum(1), hidden.any(1).sum(1)
+    assert torch.equal(hidden.sum((1, 2)), rows * columns)  # a rectangle
+    assert {rows.max().item(), columns.max().item()} == {8}
+    assert min(rows.min(), columns.min()) == 4  # half of it is outside
+    assert len(hidden.flatten(1).unique(dim=0)) > 200  # of 1,024 places
+    assert hidden.any(0).all()
+
+
+@pytest.mark.parametrize("shuffled", [True, False])
+def test_every_image_keeps_its_own_label_however_many_there_are(shuffled):
+    """Image i holds i in its colours, the low byte in red and the high one in green."""
+    numbers = torch.arange(10_000)
+    colours = torch.stack([numbers % 256, numbers // 256, numbers % 1], 1).to(torch.uint8)
+    split = Split(colours[:, :, None, None].expand(-1, -1, 4, 4), numbers)
+    recipe = Augmentation(flip=True, crop_padding=1)
+    batches = Batches(split, 300, BYTES, "cpu", recipe, generator() if shuffled else None)
+    seen = []
+    for inputs, targets in batches:
+        red, green, _ = inputs[:, :, 2, 2].round().T  # within the image, wherever it is cut
+        assert torch.equal((red + 256 * green).long(), targets)
+        seen.append(targets)
+    assert torch.equal(torch.cat(seen).sort().values, numbers)
+
+
 def test_a_batch_larger_than_the_data_is_refused(split):
     with pytest.raises(LabError, match="batch_size=41 is larger than the 40"):
         Batches(split, 41, NORMAL, generator=generator())

@@ -75,7 +75,7 @@ def test_a_student_that_answers_as_its_teacher_has_no_more_to_learn_from_it():
 
 
 def test_the_committed_results_are_of_these_networks():
-    measured = read_json(results_dir() / "compress.json")
+    measured = read_json(results_dir() / "benchmarks" / "compress.json")
     rows = {row["name"]: row for row in measured["rows"]}
     small = prune_channels(SimpleCNN(), measured["share"])
     for name in ("SimpleCNN, pruned", "the same size from scratch"):

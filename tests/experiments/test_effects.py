@@ -39,13 +39,13 @@ def test_a_run_outside_a_grid_does_not_hide_what_the_grid_shows(runs):
     for lr in (1e-3, 3e-3):
         for size in (64, 128):
             make_tested("quick", round(700 + 1000 * lr), lr=lr, batch_size=size)
-    make_tested("quick", 900, lr=3e-3, batch_size=128, epochs=20, flip=False)
+    make_tested("quick", 500, lr=3e-3, batch_size=128, epochs=20, flip=False)
     found = sensitivity(named("quick"))
     assert [(effect.setting, effect.value) for effect in found] == [
         ("batch_size", 64), ("batch_size", 128), ("lr", 1e-3), ("lr", 3e-3),
     ]  # fmt: skip
-    assert found[2].val_difference == pytest.approx(-0.002)
-    assert found[3].chosen and found[3].val_difference == 0
+    assert found[2].chosen and found[2].val_difference == 0
+    assert found[3].val_difference == pytest.approx(-0.001)
 
 
 def test_ablation_compares_each_part_with_the_full_recipe(runs):

@@ -32,10 +32,10 @@ def test_the_spread_is_the_median_of_the_recipes_and_names_the_largest(three_see
 
 
 def test_the_curves_name_the_best_by_validation_and_the_best_of_the_shortest(three_seeds):
-    case_study, quick = three_seeds
+    case_study, quick = three_seeds  # by test accuracy the first is better
     short = replace(quick, experiment="sprint", epochs=2, val_accuracy=0.1, accuracy=0.99)
     text = findings.curves([case_study, quick, short])
-    assert "is that of `case_study`, 70.4% after 20 epochs" in text
+    assert "is that of `quick`, 65.0% after 6 epochs" in text
     assert "2 epochs, the best is `sprint` with 10.0%" in text
 
 
@@ -61,7 +61,7 @@ def test_the_spread_of_the_folds_stands_beside_that_of_the_seeds(runs):
     text = findings.folds(validated)
     assert "a standard deviation of 0.00 points from fold to fold" in text
     assert "these models spread by 0.71 points" in text
-    assert "validation accuracy spreads by 0.71 points, more than from fold to fold" in text
+    assert "validation accuracy spreads by 0.35 points, more than from fold to fold" in text
     assert "From seed" not in findings.folds(replace(validated, whole=None))
 
 

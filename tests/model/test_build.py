@@ -1,5 +1,7 @@
 """The network that a run trains: its weights follow from the seed, or come from ImageNet."""
 
+from dataclasses import replace
+
 from exports import export_all
 import pytest
 import torch
@@ -8,6 +10,7 @@ import torchvision
 
 from lab_utils import LabError
 from lab_utils.core.settings import Settings
+from lab_utils.data.batches import normalize
 from lab_utils.data.dataset import Dataset, Split
 from lab_utils.deployment.compare import logits_of
 from lab_utils.deployment.formats import open_model
@@ -45,6 +48,29 @@ def test_the_same_seed_gives_the_same_weights_and_speednet_its_filters_from_the_
     assert all(torch.equal(one[key], other[key]) for key in one)
     first = one["whiten.weight"]
     assert torch.equal(first[:12], -first[12:])  # both signs of each filter
+
+
+def test_speednets_first_layer_whitens_the_training_images_at_the_stride_of_the_settings():
+    settings = Settings(experiment="smoke", model="speednet", widths=(8, 8, 8), whitening_stride=2)
+    noise = torch.randint(256, (8, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    dataset = replace(tiny(), train=Split(noise.byte(), tiny().train.targets))
+    first = new_model(settings, dataset).whiten
+    outputs = first(normalize(dataset.train.images, dataset.normalization))
+    assert outputs.shape == (8, 24, 16, 16)  # of 32 x 32 pixels; with a stride of 1 it is 31 x 31
+    values = outputs[:, :12].movedim(1, 0).flatten(1)  # the others are these with the other sign
+    products = values @ values.T / values.shape[1]
+    torch.testing.assert_close(products, torch.eye(12), atol=0.01, rtol=0)
+    assert not first.weight.requires_grad
+
+
+def test_the_batch_norms_of_speednet_weigh_the_newest_batch_with_0_4_unless_the_settings_say_more():
+    def momenta(**changes):
+        settings = Settings(experiment="smoke", model="speednet", widths=(8, 8, 8), **changes)
+        modules = new_model(settings, tiny()).modules()
+        return [m.momentum for m in modules if isinstance(m, torch.nn.BatchNorm2d)]
+
+    assert momenta() == [0.4] * 6
+    assert momenta(batch_norm_momentum=0.7) == [0.7] * 6
 
 
 def test_a_networks_other_settings_are_left_to_its_own_defaults():

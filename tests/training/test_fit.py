@@ -260,6 +260,14 @@ def test_the_schedule_drawn_is_the_schedule_trained_with(tmp_path, dataset, sett
     assert [row.lr for row in history] == pytest.approx(drawn[::4])
 
 
+def test_plateau_follows_the_validation_loss_and_not_the_accuracy(tmp_path, dataset, settings):
+    recipe = {"schedule": "plateau", "plateau_patience": 0, "lr": 0.01, "gamma": 0.5, "epochs": 4}
+    training = Training(settings.model_copy(update=recipe), dataset, CPU)
+    found = iter([(1.0, 0.2), (0.9, 0.9), (0.95, 0.95), (0.8, 0.1)])
+    history = fit(training, tmp_path, validate=lambda *_: next(found), progress=Watch())
+    assert [row.lr for row in history] == pytest.approx([0.01, 0.01, 0.01, 0.005])
+
+
 @pytest.mark.parametrize(
     ("accuracies", "stops"),
     [

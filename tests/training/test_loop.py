@@ -151,8 +151,10 @@ def test_the_average_follows_the_weights_and_is_what_is_validated_and_kept(
     [
         {"rotation": 20.0},
         {"color_jitter": (0.3, 0.3, 0.3, 0.1)},
+        {"cutout": 8},
         {"mixup": 1.0},
         {"cutmix": 1.0},
+        {"label_smoothing": 0.2},
         {"accumulate": 2},
         {"clip_norm": 0.01},
         {"ema_decay": 0.9},

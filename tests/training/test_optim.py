@@ -1,6 +1,7 @@
 """Which parameters go to which optimiser, what Muon does to them, and that states come back."""
 
 import copy
+from functools import partial
 import math
 
 import pytest
@@ -38,21 +39,56 @@ def test_muon_takes_every_filter_but_the_first_layers():
     assert count == 620_810
 
 
+@pytest.mark.parametrize(
+    ("recipe", "theirs"),
+    [
+        (
+            {"optimizer": "sgd", "momentum": 0.8},
+            partial(torch.optim.SGD, momentum=0.8, nesterov=True),
+        ),
+        ({"optimizer": "sgd", "momentum": 0.0}, torch.optim.SGD),
+        ({"momentum": 0.7, "beta2": 0.8}, partial(torch.optim.Adam, betas=(0.7, 0.8))),
+        (
+            {"optimizer": "adamw", "momentum": 0.7, "beta2": 0.8},
+            partial(torch.optim.AdamW, betas=(0.7, 0.8)),
+        ),
+    ],
+    ids=["sgd", "sgd-plain", "adam", "adamw"],
+)
+def test_the_settings_are_those_of_pytorchs_optimiser(recipe, theirs):
+    models = [nn.Linear(4, 3) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    ours = make_optimizer(settings(lr=0.05, weight_decay=0.1, **recipe), models[0])
+    optimizers = ours, theirs(models[1].parameters(), lr=0.05, weight_decay=0.1)
+    inputs = torch.randn(4, 8, 4)
+    for batch in inputs:
+        for model, optimizer in zip(models, optimizers, strict=True):
+            optimizer.zero_grad()
+            model(batch).square().mean().backward()
+            optimizer.step()
+    torch.testing.assert_close(models[0].weight, models[1].weight)
+    torch.testing.assert_close(models[0].bias, models[1].bias)
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_a_muon_update_is_torchs_on_the_matrix_of_each_filter(layout):
+def test_every_muon_update_is_torchs_on_the_rescaled_matrix_of_each_filter(layout):
     torch.manual_seed(0)
-    start, gradient = torch.randn(16, 8, 3, 3), torch.randn(16, 8, 3, 3)
+    start, gradients = torch.randn(16, 8, 3, 3), torch.randn(3, 16, 8, 3, 3)
     filters = nn.Parameter(start.clone().to(memory_format=layout))
-    filters.grad = gradient.clone().to(memory_format=layout)
-    FilterMuon([filters], lr=0.1).step()
+    ours = FilterMuon([filters], lr=0.1)
 
     def matrix(x):  # the columns in the order of the filter's memory
         return (x.movedim(1, -1) if layout is torch.channels_last else x).flatten(1)
 
-    oracle = nn.Parameter(matrix(start) * 4 / start.norm())
-    oracle.grad = matrix(gradient)
-    torch.optim.Muon([oracle], lr=0.1, momentum=0.6, weight_decay=0, ns_steps=3).step()
-    torch.testing.assert_close(matrix(filters.detach()), oracle.detach())
+    oracle = nn.Parameter(matrix(start))
+    theirs = torch.optim.Muon([oracle], lr=0.1, momentum=0.6, weight_decay=0, ns_steps=3)
+    for gradient in gradients:
+        filters.grad = gradient.clone().to(memory_format=layout)
+        ours.step()
+        oracle.data *= 4 / oracle.data.norm()
+        oracle.grad = matrix(gradient)
+        theirs.step()
+        torch.testing.assert_close(matrix(filters.detach()), oracle.detach())
 
 
 def test_muons_update_is_close_to_orthogonal():
