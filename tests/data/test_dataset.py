@@ -13,6 +13,7 @@ from lab_utils.core.params import project_root
 from lab_utils.core.run import BUILT_ON, STEPS
 from lab_utils.data import dataset as dataset_module
 from lab_utils.data.dataset import channel_statistics, load, load_test
+from lab_utils.data.images import Images
 from lab_utils.training.fit import fit
 from lab_utils.training.loop import Training
 
@@ -51,6 +52,19 @@ def test_who_loads_the_images_computes_with_the_threads_of_the_run(runs):
 def test_more_images_than_there_are_is_refused(runs):
     with pytest.raises(LabError, match="20,000 images were asked for and the split has 10,000"):
         load_run(data="shapes", train_size=20_000)
+
+
+@pytest.mark.parametrize("changed", ["nothing", "pixels", "targets"])
+def test_the_fingerprint_is_of_the_pixels_and_of_the_labels(runs, monkeypatch, changed):
+    arrays = {"pixels": np.zeros((40, 3, 8, 8), np.uint8), "targets": np.arange(40) % 2}
+    seen = []
+    for name in ("nothing", changed):
+        if name != "nothing":
+            arrays[name].flat[7] ^= 1
+        found = Images(**arrays, classes=("a", "b"))
+        monkeypatch.setattr(dataset_module, "read", lambda *_, found=found: found)
+        seen.append(load_run(data="shapes", name=f"{len(seen)}")[1].fingerprint)
+    assert (seen[0] == seen[1]) == (changed == "nothing")
 
 
 def test_channel_statistics_are_numpys():

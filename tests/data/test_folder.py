@@ -48,6 +48,13 @@ def test_a_folder_of_any_sizes_becomes_squares(runs, image_folder):
     assert dataset.unreadable == ()
 
 
+def test_an_image_is_its_centred_square_pixel_by_pixel(image_folder):
+    pixels = np.random.default_rng(1).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(image_folder / "train" / "a cat" / "wide.png")
+    found = read(image_folder, image_size=32)
+    assert np.array_equal(found.pixels[20], pixels[:, 16:48].transpose(2, 0, 1))  # last of the cats
+
+
 def test_unreadable_images_are_named_and_left_out(runs, image_folder):
     (image_folder / "train" / "a cat" / "broken.jpg").write_bytes(b"\xff\xd8 not a picture")
     good = (image_folder / "train" / "a cat" / "1.jpg").read_bytes()

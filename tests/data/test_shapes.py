@@ -95,6 +95,12 @@ def test_no_image_occurs_twice_in_or_across_training_and_test_sets(training, hel
     assert seen.isdisjoint(unseen)
 
 
+def test_the_test_split_shares_no_image_with_the_training_split():
+    train, test = (shapes.read(split).pixels for split in ("train", "test"))
+    assert (len(train), len(test)) == (10_000, 2_000)
+    assert digests(train).isdisjoint(digests(test))
+
+
 def mean_colour(images: np.ndarray) -> np.ndarray:
     """Return the mean RGB of each image, in [0, 1]."""
     return images.mean(axis=(1, 2)) / 255
