@@ -12,11 +12,13 @@ import sys
 import time
 from typing import Any
 
+import psutil
 import torch
 
 from lab_utils import LabError
 from lab_utils.core.files import write_json
 from lab_utils.core.params import load_settings
+from lab_utils.core.process import versions
 from lab_utils.core.settings import Settings
 from lab_utils.data.cifar10 import cifar10_folder
 from lab_utils.data.dataset import Dataset, Split
@@ -119,6 +121,7 @@ def run(name: str, measure: Callable[[argparse.Namespace], list[Row]], **options
             "device": str(machine.device),
             "precision": machine.precision,
         }
+        load = psutil.getloadavg()[0]  # of other programs, on average in the minute before
         rows = measure(arguments)
     except LabError as error:
         sys.exit(f"benchmarks.{name}: {error}")
@@ -136,4 +139,6 @@ def run(name: str, measure: Callable[[argparse.Namespace], list[Row]], **options
         )
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        write_json(arguments.json, {"machine": described, "rows": [asdict(row) for row in rows]})
+        made = {"commit": versions()["git_commit"], "load": load}
+        found = {"machine": described, **made, "rows": [asdict(row) for row in rows]}
+        write_json(arguments.json, found)

@@ -1,6 +1,6 @@
 """How fast each exported file answers, beside the model in plain PyTorch (eager).
 
-    python -m benchmarks.inference --run quick --json report/results/inference.json
+    python -m benchmarks.inference --run quick --json report/results/benchmarks/inference.json
 
 The model of a finished run, on the CPU with as many threads as there are cores; the kinds take
 turns. Latency is of one image, in milliseconds; throughput in images per second; memory is what a

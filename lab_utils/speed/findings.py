@@ -57,8 +57,8 @@ def reach(way: StepProfile) -> str:
 
 
 def committed(name: str) -> dict[str, Any]:
-    """What a benchmark wrote to ``report/results/<name>.json``; LabError where it is missing."""
-    return read_json(project_root() / "report" / "results" / f"{name}.json")
+    """What a benchmark wrote to ``report/results/benchmarks``; LabError where it is missing."""
+    return read_json(project_root() / "report" / "results" / "benchmarks" / f"{name}.json")
 
 
 def gains(measured: Mapping[str, Any]) -> str:
