@@ -16,8 +16,9 @@ import numpy as np
 
 from lab_utils import LabError
 from lab_utils.core.files import write_atomic, write_json, write_text
+from lab_utils.core.manifest import written
 from lab_utils.core.params import load_params
-from lab_utils.core.run import Run
+from lab_utils.core.run import RECORDS, Run
 from lab_utils.core.settings import Settings
 from lab_utils.experiments.results import Result, find, load, results_dir
 
@@ -55,10 +56,9 @@ def take(result: Result, target: Path, probabilities: bool = False) -> None:
             raise LabError(f"{name} of run {run.name!r} names a local path, {found[0]!r}.")
     for name, text in texts.items():
         write_text(target / name, text)
-    write_json(target / "manifest.json", manifest)
     write_json(target / "metrics.json", metrics)
     with np.load(run.file("predictions.npz")) as stored:
-        saved = {"predicted": result.predicted, "targets": result.targets}
+        saved = {name: getattr(result, name).astype(np.uint8) for name in ("predicted", "targets")}
         saved["classes"] = stored["classes"]
     if probabilities:
         if result.probabilities is None:
@@ -67,6 +67,9 @@ def take(result: Result, target: Path, probabilities: bool = False) -> None:
             )
         saved["probabilities"] = result.probabilities.astype(np.float16)
     write_atomic(target / "predictions.npz", lambda path: np.savez_compressed(path, **saved))
+    for step, entry in manifest.items():  # of what is here: weights are not, and these are cut down
+        entry["sha256"] = written(target, step, RECORDS[step])
+    write_json(target / "manifest.json", manifest)
 
 
 def command(settings: Settings) -> str:

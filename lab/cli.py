@@ -171,15 +171,17 @@ def _row(name: str) -> dict[str, str | None]:
     try:
         run = Run.load(name)
         data = [entry["data"]["name"] for entry in run.manifest.values() if "data" in entry]
-        tested = run.read_json(METRICS) if run.done("05_evaluation") else None
+        accuracy = run.read_json(METRICS)["test_accuracy"] if run.done("05_evaluation") else None
+        if not 0 <= (accuracy or 0) <= 1:  # all that is checked: a list must stay quick
+            raise ValueError(accuracy)
         return {
             "run": name, "experiment": run.settings.experiment, "data": data[0] if data else None,
             "model": run.settings.model,
             "steps": f"{sum(run.done(step) for step in STEPS)}/{len(STEPS)}",
-            "test accuracy": f"{tested['test_accuracy']:.2%}" if tested else None,
+            "test accuracy": None if accuracy is None else f"{accuracy:.2%}",
             "report": "yes" if run.file("report.pdf").is_file() else "no",
         }  # fmt: skip
-    except LabError:
+    except (LabError, LookupError, TypeError, ValueError):  # one bad run must not hide the others
         return {"run": name, "experiment": "(damaged)"}
 
 

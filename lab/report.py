@@ -18,6 +18,7 @@ from lab import student
 from lab.comparison import section
 from lab_utils import LabError
 from lab_utils.core.files import write_atomic
+from lab_utils.core.manifest import FIGURES, read_figures
 from lab_utils.core.params import project_root
 from lab_utils.core.run import METRICS, RECORDS, STEPS, Run
 from lab_utils.core.settings import MODELS
@@ -59,6 +60,8 @@ def _build(run: Run) -> Path:
         + timedelta(seconds=int(manifest[step]["seconds"]))
         for step in done
     )
+    for step in done:  # not what the report does not show, weights for one
+        run.check(step, "checkpoints", "exports")
     files = [(step, f) for step in done for f in (RECORDS[step], *_MORE_FILES.get(step, ()))]
     settings = run.settings
     inputs = {
@@ -76,15 +79,15 @@ def _build(run: Run) -> Path:
         "figures": _figures(run, done),
         "compared": {},
     }
-    if "06_deployment" in done:
-        write_card(run)  # 09 may have run since the files were exported
-        inputs["files"].append(_inside(run, "06_deployment", CARD))
     sources = _sources()
     if "05_evaluation" in done:
         inputs["compared"], drawings = section(run)
         for drawing in drawings:  # no files of the run: what lies around it may change
             sources[drawing.file] = drawing.encode()
             inputs["figures"][drawing.name] = drawing.entry("05_evaluation")
+    if "06_deployment" in done:
+        write_card(run)  # 09 may have run since the files were exported
+        inputs["files"].append(_inside(run, "06_deployment", CARD))
     pdf = _compile(run, sources, inputs, ended)
     output = run.file("report.pdf")
     write_atomic(output, lambda path: path.write_bytes(pdf))
@@ -106,9 +109,10 @@ def _inside(run: Run, step: str, name: str) -> str:
 
 def _figures(run: Run, done: list[str]) -> dict[str, dict[str, str]]:
     """The figures of the finished steps as figures.json has them, by name."""
-    if not run.file("figures.json").is_file():
+    if not run.file(FIGURES).is_file():
         return {}
-    listed = run.read_json(_inside(run, done[0], "figures.json")).items()
+    _inside(run, done[0], FIGURES)
+    listed = read_figures(run.path).items()
     figures = {name: figure for name, figure in listed if figure["step"] in done}
     for name, figure in figures.items():
         figure["file"] = _inside(run, figure["step"], figure["file"])

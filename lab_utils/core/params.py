@@ -14,6 +14,10 @@ from lab_utils import LabError
 from lab_utils.core.files import parse_yaml
 from lab_utils.core.settings import Settings
 
+# A folder of this name can be made on every system; Windows keeps some for its devices.
+_NAME = re.compile(
+    r"(?!(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[\w=+-](?:[\w.=+ -]{0,118}[\w=+-])?", re.IGNORECASE
+)
 _Section = Annotated[dict[str, Any], BeforeValidator(lambda found: {} if found is None else found)]
 
 
@@ -57,6 +61,19 @@ def load_params() -> Params:
         raise LabError(f"params.yaml: {where} must hold lines of the form key: value.") from None
     except ValueError as error:
         raise LabError(f"params.yaml is not YAML in UTF-8; mend it there: {error}") from None
+
+
+def read_settings(folder: Path) -> Settings:
+    """The settings of the run in ``folder``; LabError if there is none or they are damaged."""
+    try:
+        text = (folder / "settings.yaml").read_text(encoding="utf-8")
+        return Settings(**parse_yaml(text))
+    except (FileNotFoundError, NotADirectoryError):
+        mend = "`lab list` shows what is there"
+        raise LabError(f"No run named {folder.name!r} in {folder.parent}; {mend}.") from None
+    except (ValueError, TypeError):
+        problem = "settings.yaml is damaged or of another version of the lab"
+        raise LabError(f"{folder}: {problem}; delete that folder or use another name.") from None
 
 
 def load_settings(experiment: str, /, **overrides: Any) -> Settings:
@@ -132,6 +149,14 @@ def default_name(settings: Settings) -> str:
     follows = {"title", "val_fraction"} if settings.folds else {"title"}
     changed = [f"{k}={v}" for k, v in settings if v != base[k] and k not in follows]
     return re.sub(r"[^\w.=+-]", "_", "-".join([settings.experiment, *changed]))[:120]
+
+
+def check_name(name: str) -> str:
+    """``name`` if a run folder may have it; else LabError."""
+    if not _NAME.fullmatch(name):
+        allowed = "at most 120 letters, digits and - _ = + ., that Windows could use too"
+        raise LabError(f"{name[:40]!r} cannot name a run; give it a name of {allowed}.")
+    return name
 
 
 def differences(settings: Settings, wanted: Mapping[str, Any]) -> str:

@@ -4,22 +4,15 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-import re
 import time
 from typing import Any
 
 import yaml
 
 from lab_utils import LabError
-from lab_utils.core.files import (
-    one_training,
-    parse_yaml,
-    read_json,
-    write_atomic,
-    write_json,
-    write_text,
-)
-from lab_utils.core.params import default_name, differences, runs_dir
+from lab_utils.core.files import one_training, read_json, write_atomic, write_json, write_text
+from lab_utils.core.manifest import FIGURES, check, checksums, read_figures, read_manifest, written
+from lab_utils.core.params import check_name, default_name, differences, read_settings, runs_dir
 from lab_utils.core.process import peak_memory_mb, threads, versions
 from lab_utils.core.settings import Settings
 from lab_utils.core.show import Notice
@@ -42,10 +35,6 @@ BUILT_ON = {
     step: [needed for needed, dependents in _DEPENDENTS.items() if step in dependents]
     for step in RECORDS
 }
-# A folder of this name can be made on every system; Windows keeps some for its devices.
-_NAME = re.compile(
-    r"(?!(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[\w=+-](?:[\w.=+ -]{0,118}[\w=+-])?", re.IGNORECASE
-)
 
 
 class Run:
@@ -63,10 +52,7 @@ class Run:
     @classmethod
     def create(cls, settings: Settings, name: str | None = None) -> "Run":
         """Open ``runs/<name>``, made if needed; LabError if it holds a run of other settings."""
-        name = name or default_name(settings)
-        if not _NAME.fullmatch(name):
-            allowed = "at most 120 letters, digits and - _ = + ., that Windows could use too"
-            raise LabError(f"{name[:40]!r} cannot name a run; give it a name of {allowed}.")
+        name = check_name(name or default_name(settings))
         run = cls(runs_dir() / name, settings)
         if run.file("settings.yaml").is_file():
             wanted = settings.model_dump(exclude={"title"})
@@ -86,15 +72,7 @@ class Run:
     @classmethod
     def open(cls, path: Path) -> "Run":
         """The existing run in the folder ``path``, wherever it lies; LabError as ``load``."""
-        try:
-            text = (path / "settings.yaml").read_text(encoding="utf-8")
-            return cls(path, Settings(**parse_yaml(text)))
-        except (FileNotFoundError, NotADirectoryError):
-            mend = "`lab list` shows what is there"
-            raise LabError(f"No run named {path.name!r} in {path.parent}; {mend}.") from None
-        except (ValueError, TypeError):
-            problem = "settings.yaml is damaged or of another version of the lab"
-            raise LabError(f"{path}: {problem}; delete that folder or use another name.") from None
+        return cls(path, read_settings(path))
 
     def file(self, name: str) -> Path:
         """The path of ``name`` inside the run folder."""
@@ -107,20 +85,19 @@ class Run:
     @property
     def manifest(self) -> dict[str, Any]:
         """Per step, finished or started: when, how long, seed, versions, data, memory, threads."""
-        path = self.file("manifest.json")
-        manifest = read_json(path) if path.is_file() else {}
-        if not (isinstance(manifest, dict) and all(isinstance(e, dict) for e in manifest.values())):
-            raise LabError(f"{path} is damaged; delete it and run again.")
-        return manifest
+        return read_manifest(self.path)
 
     def done(self, step: str) -> bool:
         """Whether ``step`` has finished, and nothing before it has been run again since."""
         return self.manifest.get(step, {}).get("status") == "done"
 
     def require(self, step: str) -> None:
-        """LabError unless ``step`` has finished in this run; names the runs in which it has."""
+        """LabError unless ``step`` has finished in this run, and its files are as it left them.
+
+        Where it has not, the runs in which it has are named.
+        """
         if self.done(step):
-            return
+            return self.check(step, "figures")
         begun = self.manifest.get(step, {}).get("started", "")[11:16]  # its hour
         problem = f"Run {self.name!r} has no finished {step}"
         problem += f", which began at {begun}" if begun else ""
@@ -133,6 +110,15 @@ class Run:
         mend = f"wait for it, or run {step} again" if begun else f"run {step} first"
         instead = f", or set name to a run that has it: {', '.join(others[:3])}" if others else ""
         raise LabError(f"{problem}: {mend}{instead}.")
+
+    def check(self, step: str, *without: str) -> None:
+        """LabError where a file of the finished ``step`` is gone, or not as the step left it.
+
+        Not of files whose names begin with one of ``without``, and not of a run of an older lab,
+        which noted no checksums.
+        """
+        noted = self.manifest[step].get("sha256", {})
+        check(self.path, step, {n: noted[n] for n in noted if not n.startswith(without)})
 
     def forget(self, steps: Iterable[str], fresh: bool = False) -> None:
         """Mark ``steps`` as not done: their results no longer hold.
@@ -197,9 +183,13 @@ class Run:
         from IPython.display import display  # a run is opened before anything slow is imported
 
         write_atomic(self.file(drawing.file), lambda path: path.write_bytes(drawing.encode()))
-        path = self.file("figures.json")
-        figures = read_json(path) if path.is_file() else {}
-        write_json(path, figures | {drawing.name: drawing.entry(self.step)})
+        figures = read_figures(self.path) | {drawing.name: drawing.entry(self.step)}
+        write_json(self.file(FIGURES), figures)
+        if self.done(self.step):  # drawn again, in a step that has vouched for its files already
+            manifest, names = self.manifest, (drawing.file, FIGURES)
+            noted = manifest[self.step].setdefault("sha256", {})
+            noted |= checksums(self.path, self.step, names)
+            write_json(self.file("manifest.json"), manifest)
         display(drawing, display_id=drawing.name)  # `interactive` redraws it there
 
     def record(self, **values: Any) -> None:
@@ -230,6 +220,7 @@ class Run:
             entry["threads"] = threads()
             if "threads_reason" in record:  # of the steps that choose
                 entry["threads_reason"] = record["threads_reason"]
+            entry["sha256"] = written(self.path, step, RECORDS[step])
             write_json(self.file("manifest.json"), manifest)
         cost = f"{entry['seconds']:.1f} s, peak memory {entry['peak_memory_mb']:,} MB"
         return Notice(f"{step} is done: {cost}, results in run {self.name!r}.")

@@ -37,6 +37,8 @@ SCHEDULES = {
 }
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Rate = Annotated[float, Field(gt=0, le=1000)]
+# The channel blocks of vector units and tensor cores are multiples of 8.
+_Width = Annotated[int, Field(ge=8, multiple_of=8)]
 
 
 def _says(default: Any, meaning: str, **limits: Any) -> Any:
@@ -73,7 +75,7 @@ class Settings(BaseModel):
     # Model and seed
     model: Literal[*MODELS] = _says("simplecnn", "The network.")
     pretrained: bool = _says(False, "Start resnet18 from ImageNet weights in torch's cache.")
-    widths: tuple[int, int, int] = _says((64, 256, 256), "Channels of speednet's groups.")
+    widths: tuple[_Width, _Width, _Width] = _says((64, 256, 256), "Channels of speednet's groups.")
     whitening_stride: Literal[1, 2] = _says(1, "Stride of speednet's first layer.")
     batch_norm_momentum: float | None = _says(
         None, "Share of the newest batch in BatchNorm's statistics: large for short trainings, "

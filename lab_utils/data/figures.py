@@ -9,9 +9,9 @@ from torchvision.utils import make_grid
 
 from lab_utils.core import drawing
 from lab_utils.core.drawing import Drawing, new_figure, styled
-from lab_utils.core.image_grid import ImageGrid, image_grid
 from lab_utils.data.dataset import Dataset
 from lab_utils.setup.figures import CHANNELS
+from lab_utils.setup.image_grid import ImageGrid, image_grid
 
 _MOST = 20  # classes in a grid of images
 

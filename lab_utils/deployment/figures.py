@@ -7,9 +7,9 @@ import numpy as np
 
 from lab_utils.core import drawing
 from lab_utils.core.drawing import Drawing, new_figure, styled
-from lab_utils.core.image_grid import image_grid
 from lab_utils.deployment.compare import Format
 from lab_utils.deployment.engine import Prediction
+from lab_utils.setup.image_grid import image_grid
 
 
 @styled

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from lab_utils.core import drawing
 from lab_utils.core.drawing import BLUE, GRAY, HALF, ORANGE, RED, Drawing, new_figure, styled
-from lab_utils.core.image_grid import image_grid
 from lab_utils.data.dataset import Split
 from lab_utils.evaluation.calibration import Scaled
 from lab_utils.evaluation.findings import errors, most_frequent_error, sureness
 from lab_utils.evaluation.metrics import ClassScores, confused_pairs
+from lab_utils.setup.image_grid import image_grid
 
 FEW = 20  # images, in a bin that tells too little
 SURE = 0.9  # the probability from which on a mistake counts as confident
@@ -51,7 +51,7 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Drawing:
         "confusion_matrix",
         figure,
         f"Confusion matrix of {counts.sum():,} test images, in percent of each true class; the "
-        f"errors are coloured. {most_frequent_error(confused_pairs(counts, classes, 1))}",
+        f"errors are coloured, and a cell without a number has none. {most_frequent_error(confused_pairs(counts, classes, 1))}",
         f"Heatmap with {k} rows of true and {k} columns of predicted classes; "
         f"{counts.trace() / counts.sum():.0%} of the images lie on the gray diagonal.",
     )

@@ -33,8 +33,14 @@ def load_predictions(path: Path) -> Predictions:
     """What ``save_predictions`` wrote; LabError where it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as saved:
-            return Predictions(saved["logits"], saved["targets"], tuple(saved["classes"].tolist()))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            logits, targets = saved["logits"], saved["targets"]
+            kept = Predictions(logits, targets, tuple(saved["classes"].tolist()))
+        if logits.shape != (len(targets), len(kept.classes)) or not np.isfinite(logits).all():
+            raise ValueError("not a finite logit for each image and class")
+        if not ((targets >= 0) & (targets < len(kept.classes))).all():
+            raise ValueError("a target is no class")
+        return kept
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise LabError(
             f"{path} is missing or damaged ({error}); run 05_evaluation again."
         ) from None

@@ -5,6 +5,7 @@ weights, predicted classes for logits), so both are read by the same code.
 """
 
 from contextlib import suppress
+import math
 from pathlib import Path
 import zipfile
 
@@ -39,8 +40,8 @@ class Result:
     test_images: int
     val_accuracy: float  # of the epoch that was chosen by it
     history: tuple[Epoch, ...]  # early stopping may have made it shorter than settings.epochs
-    predicted: np.ndarray | None  # (test_images,) uint8 classes, in the order of the test split
-    targets: np.ndarray | None  # (test_images,) uint8; None, as `predicted`, where no file has them
+    predicted: np.ndarray | None  # (test_images,) classes, in the order of the test split
+    targets: np.ndarray | None  # (test_images,); None, as `predicted`, where no file has them
     probabilities: np.ndarray | None  # (test_images, classes); few committed results have them
 
     @property
@@ -55,14 +56,21 @@ def results_dir() -> Path:
 
 
 def load(run: Run) -> Result:
-    """The result of ``run``; LabError where it is not tested, or a file is missing or damaged."""
+    """The result of ``run``; LabError where it is not tested, or a file is missing or damaged.
+
+    Or where its predictions have another accuracy than metrics.json, which is of another run then.
+    """
     run.require("05_evaluation")
+    if run.done("04_training"):
+        run.check("04_training", "figures", "checkpoints")  # a comparison opens no weights
     arrays = _predictions(run.file("predictions.npz"))
     history = tuple(read_history(run.file("history.csv")))
     metrics = run.read_json(METRICS)
     try:
         metrics["fingerprint"] = run.manifest["05_evaluation"]["data"]["fingerprint"]
-        return Result(run=run, history=history, **arrays, **metrics)
+        result = Result(run=run, history=history, **arrays, **metrics)
+        _check(result)
+        return result
     except ValidationError as error:
         wrong = ", ".join(str(problem["loc"][0]) for problem in error.errors())
         raise LabError(
@@ -74,8 +82,21 @@ def load(run: Run) -> Result:
         ) from None
 
 
+def _check(result: Result) -> None:
+    """LabError where the accuracy in metrics.json is not that of the run's predictions."""
+    if result.predicted is None:
+        return
+    right, images = int((result.predicted == result.targets).sum()), len(result.targets)
+    if images != result.test_images or not math.isclose(right / images, result.test_accuracy):
+        raise LabError(
+            f"{result.run.file(METRICS)} has a test accuracy of {result.test_accuracy:.2%} over "
+            f"{result.test_images:,} images, predictions.npz beside it {right / images:.2%} over "
+            f"{images:,}: one is of another run; run 05_evaluation again."
+        )
+
+
 def _predictions(path: Path) -> dict[str, np.ndarray | None]:
-    """Predicted classes and targets, (N,) uint8, and probabilities (N, K)."""
+    """Predicted classes and targets, (N,) integers, and probabilities (N, K)."""
     found = dict.fromkeys(("predicted", "targets", "probabilities"))
     try:
         with np.load(path) as stored:
@@ -83,10 +104,14 @@ def _predictions(path: Path) -> dict[str, np.ndarray | None]:
             if "logits" in stored:
                 logits = stored["logits"]
                 found |= {"predicted": logits.argmax(1), "probabilities": softmax(logits, axis=1)}
-            return found | {name: found[name].astype(np.uint8) for name in ("predicted", "targets")}
+        if (p := found["probabilities"]) is not None and not np.isfinite(p).all():
+            raise ValueError("a logit is not finite")
+        if not 0 < found["predicted"].size == found["targets"].size == len(found["targets"]):
+            raise ValueError("not a prediction for each image")
+        return found
     except FileNotFoundError:
         return found
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile):
         raise LabError(f"{path} is damaged; run 05_evaluation of that run again.") from None
 
 

@@ -7,10 +7,10 @@ import pandas as pd
 from torch import Tensor
 
 from lab_utils.core.drawing import BLUE, ORANGE, Drawing, new_figure, styled
-from lab_utils.core.image_grid import ImageGrid
 from lab_utils.evaluation.figures import short
 from lab_utils.insight.corruptions import CORRUPTIONS
 from lab_utils.insight.gradcam import Look
+from lab_utils.setup.image_grid import ImageGrid
 
 
 @styled

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lab_utils.core.drawing import BLUE, Drawing, guessing_line, new_figure, styled
-from lab_utils.core.image_grid import ImageGrid
 from lab_utils.data.dataset import Split
+from lab_utils.setup.image_grid import ImageGrid
 
 
 @styled

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lab_utils.core import drawing
 from lab_utils.core.drawing import Drawing, new_figure, styled
-from lab_utils.core.image_grid import image_grid
+from lab_utils.setup.image_grid import image_grid
 
 CHANNELS = ("red", "green", "blue")
 

@@ -7,6 +7,7 @@ model could run any code when it is loaded.
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+import zipfile
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises LabError where the file is missing or damaged.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(path) as archive:  # torch does not look at its checksums
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(damaged)
+        values = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(values, dict):
+            raise TypeError(type(values).__name__)
+        return values
     except FileNotFoundError:
         raise LabError(f"{path} is missing: run 04_training first.") from None
     except Exception as error:  # zip, pickle and torch raise many kinds for a damaged file

@@ -7,7 +7,7 @@ from PIL import Image
 import pytest
 
 from lab_utils.core import drawing
-from lab_utils.core.image_grid import image_grid
+from lab_utils.setup.image_grid import image_grid
 
 RED, GREEN, BLUE = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 

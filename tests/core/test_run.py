@@ -117,6 +117,15 @@ def test_training_again_voids_what_was_computed_from_the_old_weights(run):
     assert not run.done("06_deployment")
 
 
+def test_evaluating_again_voids_what_was_written_from_the_old_evaluation(run):
+    for step in ("04_training", "05_evaluation", "06_deployment", "08_speed", "09_insight"):
+        run.begin(step)
+        run.finish()
+    run.begin("05_evaluation")
+    done = [step for step in run.manifest if run.done(step)]
+    assert done == ["04_training", "08_speed"]
+
+
 def trained(run):
     """``run`` with a training that is done, on known data, and the evaluation of it."""
     run.begin("04_training")

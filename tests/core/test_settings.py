@@ -46,6 +46,8 @@ def test_an_override_of_none_keeps_the_value():
         ({"lr": "fast"}, ["lr='fast'", "number"]),
         ({"data": "mnist"}, ["data='mnist'", "'cifar10'"]),
         ({"val_fraction": 1.0}, ["val_fraction=1.0", "less than 1"]),
+        ({"widths": [-8, 64, 64]}, ["widths.0=-8", "greater than or equal to 8"]),
+        ({"widths": [8, 12, 64]}, ["widths.1=12", "multiple of 8"]),
         ({"model": "resnet999"}, ["resnet999", "simplecnn"]),
         (
             {"color_jitter": [0.2, 0.2, 0.2, 0.6]},

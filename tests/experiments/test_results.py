@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from lab_utils import LabError
+from lab_utils.core.files import write_json
+from lab_utils.core.manifest import written
 from lab_utils.core.params import load_settings
 from lab_utils.core.run import Run
 from lab_utils.experiments import results
@@ -20,7 +22,7 @@ def test_a_run_is_loaded_with_all_that_a_comparison_needs(runs):
     (result,) = find("quick-seed=7")
     assert result.run.settings == load_settings("quick", seed=7)
     assert (result.predicted == result.targets).sum() == 700
-    assert result.predicted.dtype == np.uint8
+    assert result.predicted.shape == result.targets.shape == (1000,)
     assert result.probabilities.shape == (1000, 10)
     assert (result.probabilities.argmax(1) == result.predicted).all()
     assert result.probabilities.sum(1) == pytest.approx(1)
@@ -86,6 +88,56 @@ def test_a_damaged_file_is_named(runs, name):
     run.file(name).write_text('{"05_evaluation": {"status": "done"}}')
     with pytest.raises(LabError, match=name):
         find(str(run.path))
+
+
+def save(run, **arrays):
+    np.savez(run.file("predictions.npz"), **arrays)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda run: run.file("predictions.npz").write_bytes(b""),
+        lambda run: save(run, logits=np.float32(1), targets=np.int64(1)),
+        lambda run: save(run, logits=np.full((1000, 10), np.nan), targets=np.arange(1000) % 10),
+        lambda run: save(run, logits=np.eye(10), targets=np.arange(1000) % 10),
+        lambda run: save(run, targets=np.arange(1000) % 10),
+    ],
+    ids=["empty", "no dimension", "not finite", "another number", "no logits"],
+)
+def test_predictions_that_are_none_are_damage(runs, change):
+    run = make_tested()
+    change(run)
+    with pytest.raises(LabError, match=r"predictions\.npz is damaged"):
+        find("quick")
+
+
+def test_metrics_of_another_run_are_refused_and_the_mend_is_named(runs):
+    run, other = make_tested(correct=700), make_tested(correct=712, seed=1)
+    run.file("metrics.json").write_bytes(other.file("metrics.json").read_bytes())
+    with pytest.raises(LabError, match=r"71\.20% over 1,000 images, .*npz.* 70\.00%.*run 05"):
+        find(run.name)
+    assert [r.run.name for r in find_all(runs)] == [other.name]
+
+
+def test_a_damaged_file_of_the_training_is_found_too(runs):
+    run = make_tested()
+    manifest = run.manifest
+    manifest["04_training"]["sha256"] = written(run.path, "04_training", "training.json")
+    write_json(run.file("manifest.json"), manifest)
+    assert find("quick")
+    rows = run.file("history.csv").read_text().splitlines(keepends=True)
+    run.file("history.csv").write_text("".join(rows[:-1]))
+    with pytest.raises(LabError, match=r"history\.csv is not as 04_training left it"):
+        find("quick")
+
+
+def test_more_than_256_classes_are_told_apart(runs):
+    run = make_tested(correct=0)
+    targets = np.arange(1000) % 300
+    logits = np.eye(300, dtype=np.float32)[(targets + 256) % 300]  # equal in 8 bits, mostly
+    save(run, logits=logits, targets=targets)
+    assert (find("quick")[0].predicted != targets).all()
 
 
 def test_a_number_that_is_none_is_damage(runs):

@@ -486,3 +486,20 @@ def test_a_loop_that_computes_its_own_loss_is_taken_too(tmp_path, dataset, setti
     training = Training(settings, dataset, CPU)
     history = fit(training, tmp_path, own_loss, progress=Watch())
     assert [row.train_loss for row in history] == [1.0] * 3
+
+
+@pytest.mark.parametrize("name", ["best.pt", "last.pt"])
+def test_one_flipped_bit_of_a_checkpoint_is_found(tmp_path, dataset, settings, name):
+    train(tmp_path, dataset, settings)
+    path = tmp_path / "checkpoints" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 8
+    path.write_bytes(content)
+    with pytest.raises(LabError, match=rf"{name} is damaged .*delete it and run 04_training"):
+        load_checkpoint(path)
+
+
+def test_a_checkpoint_that_is_no_dictionary_is_damaged(tmp_path):
+    torch.save([1, 2], tmp_path / "last.pt")
+    with pytest.raises(LabError, match=r"last\.pt is damaged"):
+        load_checkpoint(tmp_path / "last.pt")
