@@ -1,5 +1,7 @@
 """What a model predicts, and how many of its answers are right."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,16 @@ def test_views_of_an_image_are_averaged():
     down_right, up_left = [5.5, 4.5, 4.5, 5.5], [5.5, 6.5, 6.5, 5.5]
     expected = [1.5 / 2 + (one + other) / 4 for one, other in zip(down_right, up_left, strict=True)]
     assert averaged("flip_shift") == pytest.approx(expected)
+
+
+def test_the_machines_precision_computes_and_the_logits_are_float32():
+    model, kinds = nn.Sequential(nn.Conv2d(3, 2, 4), nn.Flatten()), []
+    model[0].register_forward_hook(lambda _, inputs, output: kinds.append(output.dtype))
+    images = batches(torch.randn(3, 4, 4))
+    for dtype in (torch.float32, torch.bfloat16):
+        logits, _ = predict(model, images, replace(MACHINE, dtype=dtype))
+        assert logits.dtype == torch.float32
+    assert kinds == [torch.float32, torch.bfloat16]
 
 
 def test_a_first_batch_is_normalised_and_no_longer_than_the_split():
