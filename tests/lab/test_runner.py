@@ -17,12 +17,13 @@ from pypdf import PdfReader
 import pytest
 import torch
 
+from lab import runner
 from lab.cli import main
 from lab.runner import execute
 from lab_utils import LabError
 from lab_utils.core.files import one_training
 from lab_utils.core.params import load_settings, project_root
-from lab_utils.core.run import STEPS, Run
+from lab_utils.core.run import OPTIONAL, STEPS, Run
 from lab_utils.data.batches import Batches
 from lab_utils.data.dataset import load, load_test
 from lab_utils.model.predict import accuracy, predict
@@ -113,6 +114,13 @@ def test_every_step_left_what_the_house_plan_names(smoke):
     opened = manifest["04_training"]["test_split_opened"]
     assert {look["by"] for look in opened} == {"05_evaluation", "06_deployment"}
     assert not list(folder.rglob(".*.tmp.*"))
+
+
+def test_a_run_writes_nothing_beside_the_notebooks_that_it_executes(smoke):
+    *_, folder = smoke
+    begun = (folder / "settings.yaml").stat().st_mtime
+    files = (project_root() / "notebooks").iterdir()
+    assert [path.name for path in files if path.stat().st_mtime > begun] == []
 
 
 def test_the_metrics_follow_from_the_predictions(smoke):
@@ -264,6 +272,27 @@ def test_what_papermill_cannot_survive_is_one_sentence(runs, monkeypatch, error,
     monkeypatch.setattr("papermill.execute_notebook", fail)
     with pytest.raises(LabError, match=sentence):
         execute(Run.create(load_settings("smoke")), STEPS[:1])
+
+
+def test_no_kernel_starts_beside_a_step_that_times_or_trains(runs, monkeypatch):
+    class Kernel:
+        async def shutdown_kernel(self, now):
+            pass
+
+    kernels, ahead = [], {}  # by step, how many there are beside its own for later ones
+
+    def executed(run, step, kernel):
+        ahead[step] = len(kernels) - len(ahead) - 1
+
+    monkeypatch.setattr("lab.kernels.start", lambda: kernels.append(Kernel()) or kernels[-1])
+    monkeypatch.setattr(runner, "_execute_one", executed)
+    runner._execute_all(Run.create(load_settings("smoke")), [*STEPS, *OPTIONAL])
+    # What 03 has beside it, the kernel of 04, has been there since 02.
+    assert {s: n for s, n in ahead.items() if n} == {
+        "02_data": 2,
+        "03_model": 1,
+        "05_evaluation": 1,
+    }
 
 
 @pytest.mark.parametrize("name", ["KeyboardInterrupt", "Stopped"])
