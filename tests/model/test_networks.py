@@ -64,11 +64,22 @@ def test_a_model_returns_one_logit_per_class_for_other_sizes_too(name, size):
     assert build(name, num_classes=7, image_size=size)(images).shape == (2, 7)
 
 
-def test_an_untrained_model_knows_nothing(model):
+@pytest.mark.parametrize("name", ["simplecnn", "convnet", "speednet"])  # others begin surer
+def test_an_untrained_model_loses_what_guessing_does(name):
+    torch.manual_seed(0)
+    model = build(name).eval()
     images, targets = torch.randn(64, 3, 32, 32), torch.arange(64) % 10
     with torch.no_grad():
-        loss = F.cross_entropy(model.train()(images), targets)
-    assert loss.item() == pytest.approx(math.log(10), abs=1.0)
+        loss = F.cross_entropy(model(images), targets)
+    assert loss.item() == pytest.approx(math.log(10), abs=0.03)
+
+
+def test_simplecnn_drops_half_of_a_layer_while_it_trains():
+    model, images = build("simplecnn"), torch.randn(4, 3, 32, 32)
+    assert [m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)] == [0.5]
+    assert not torch.equal(model(images), model(images))
+    model.eval()
+    assert torch.equal(model(images), model(images))
 
 
 def test_compactnet_keeps_the_promises_of_its_recipe():

@@ -112,8 +112,33 @@ def test_a_measurement_calls_three_times_and_ignores_the_first_call(monkeypatch)
     assert len(calls) == 4
 
 
-def test_the_rate_of_a_matrix_product_is_positive():
-    assert matmul_gflops(CPU, torch.float32, size=64) > 0
+def test_a_matrix_product_has_two_operations_for_each_pair_that_it_multiplies(monkeypatch):
+    products = []
+
+    def half_a_second(action, machine, budget):
+        products.append(action())
+        return 0.5
+
+    monkeypatch.setattr("lab_utils.setup.hardware.median_seconds", half_a_second)
+    for dtype in (torch.float32, torch.bfloat16):
+        assert matmul_gflops(CPU, dtype, size=64) == pytest.approx(2 * 64**3 / 0.5 / 1e9)
+    assert [p.dtype for p in products] == [torch.float32, torch.bfloat16]
+    assert products[0].shape == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision", "dtype"),
+    [
+        ({"avx512_bf16": True}, "auto", torch.bfloat16),
+        ({"amx_bf16": True}, "auto", torch.bfloat16),
+        ({"avx512_bf16": True}, "float32", torch.float32),
+        ({"avx512_f": True}, "auto", torch.float32),
+    ],
+)
+def test_bfloat16_is_taken_where_the_processor_multiplies_it(monkeypatch, flags, precision, dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags)
+    machine = choose(Settings(experiment="x", device="cpu", precision=precision))
+    assert machine.dtype == dtype
 
 
 def test_a_gpu_that_is_listed_but_has_no_memory_is_not_chosen(monkeypatch):
