@@ -34,10 +34,14 @@ def make_served(path):
     (path / "settings.yaml").write_text(settings.model_dump_json(), encoding="utf-8")
     best = Best("simplecnn", {}, 32, tuple(CIFAR), HALF, 3, 0.25)
     save_best(path / "checkpoints" / "best.pt", network, best)
+    run = Run.open(path)
+    run.begin("06_deployment")
+    run.record(temperature=1.0, threshold=None)
     (path / "exports").mkdir()
     noise(7).save(path / "exports" / "example.png")
     (path / "exports" / "model_card.md").write_text("# Model card: tiny\n", encoding="utf-8")
-    return Run.open(path)
+    run.finish()
+    return run
 
 
 def noise(seed, size=(48, 40)):

@@ -138,8 +138,15 @@ async def _refuse(request: Request, error: HTTPException) -> Response:
     return refusal(error)
 
 
+# Of what does not fit, in place of pydantic's.
+_WORDS = {"missing": "it is missing", "value_error": "it must be a file, not text"}
+
+
 async def _refuse_fields(_: Request, error: RequestValidationError) -> Response:
-    wrong = "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors())
+    wrong = "; ".join(
+        f"{problem['loc'][1]}: {_WORDS.get(problem['type'], problem['msg'])}"
+        for problem in error.errors()
+    )
     return refusal(Refused(422, f"The request does not fit, {wrong}."))
 
 

@@ -29,7 +29,8 @@ class Model:
         self.run = run.name
         self.engine = Engine(run.path)
         card, checkpoint = run.file("exports/model_card.md"), run.file("checkpoints/best.pt")
-        self.card = card.read_text(encoding="utf-8") if card.is_file() else None
+        told = run.done("06_deployment") and card.is_file()  # and not of weights that are gone
+        self.card = card.read_text(encoding="utf-8") if told else None
         self.explainer = Explainer(checkpoint) if checkpoint.is_file() else None
         self.samples = _samples(run)
         size = self.engine.image_size

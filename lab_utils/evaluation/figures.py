@@ -51,7 +51,8 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Drawing:
         "confusion_matrix",
         figure,
         f"Confusion matrix of {counts.sum():,} test images, in percent of each true class; the "
-        f"errors are coloured, and a cell without a number has none. {most_frequent_error(confused_pairs(counts, classes, 1))}",
+        "errors are coloured, and a cell without a number has none. "
+        f"{most_frequent_error(confused_pairs(counts, classes, 1))}",
         f"Heatmap with {k} rows of true and {k} columns of predicted classes; "
         f"{counts.trace() / counts.sum():.0%} of the images lie on the gray diagonal.",
     )

@@ -7,8 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, unfold
 
-from lab_utils import LabError
-
 
 class SpeedNet(nn.Module):
     """Fixed whitening convolution, three groups of two 3x3 convolutions, linear head.
@@ -19,7 +17,7 @@ class SpeedNet(nn.Module):
     before the first learned filter needs a gradient.
 
     ``widths`` are the output channels of the groups; ``whitening_stride`` 2 quarters the work of
-    everything after the first layer. Raises LabError where a width is not a multiple of 8.
+    everything after the first layer.
     """
 
     def __init__(
@@ -29,9 +27,6 @@ class SpeedNet(nn.Module):
         whitening_stride: int = 1,
     ) -> None:
         super().__init__()
-        # The channel blocks of vector units and tensor cores are multiples of 8.
-        if wrong := [width for width in widths if width < 8 or width % 8]:
-            raise LabError(f"speednet needs widths that are multiples of 8, not {wrong[0]}.")
         channels = [24, *widths]  # one filter of either sign for each of a 2x2 patch's 12 numbers
         self.whiten = nn.Conv2d(3, 24, 2, stride=whitening_stride, bias=False)
         self.whiten.requires_grad_(False)

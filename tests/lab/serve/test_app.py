@@ -10,8 +10,9 @@ import nbformat
 import numpy as np
 from PIL import Image
 import pytest
-from serving import encoded, noise, predict, serving, upload, wait_until
+from serving import encoded, make_served, noise, predict, serving, upload, wait_until
 
+from lab.serve.model import Model
 from lab_utils.core.params import project_root
 
 ROOT = project_root()
@@ -118,7 +119,10 @@ def test_requests_that_do_not_fit_are_refused(client):
     assert (thousands.status_code, "at most 32 pictures" in thousands.text) == (413, True)
     assert client.post("/predict").status_code == 422
     other = client.post("/predict", files=upload(one, field="pictures"))
-    assert (other.status_code, "files: Field required" in other.text) == (422, True)
+    assert (other.status_code, "files: it is missing" in other.text) == (422, True)
+    text = client.post("/predict", data={"files": "cat.png"})
+    assert text.status_code == 422
+    assert "files: it must be a file, not text" in text.text
     form = {"content-type": "multipart/form-data; boundary=x"}
     broken = client.post("/predict", content=b"--y\r\n no form", headers=form)
     assert broken.status_code == 400
@@ -177,6 +181,13 @@ def test_an_engine_that_fails_is_said_and_does_not_stop_the_service(held, caplog
 def test_only_this_machines_names_are_answered(client, host):
     assert client.get("/model", headers={"host": host}).status_code == 400
     assert client.get("/model", headers={"host": "localhost:1"}).status_code == 200
+
+
+def test_a_card_of_weights_that_are_gone_is_not_shown(tmp_path):
+    run = make_served(tmp_path / "again")
+    run.forget(["06_deployment"])
+    with serving(Model(run)) as client:
+        assert client.get("/model").json()["card"] is None
 
 
 def test_what_is_not_there_is_refused(client):
