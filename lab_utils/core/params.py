@@ -45,8 +45,15 @@ def project_root() -> Path:
 
 def runs_dir() -> Path:
     """Where run folders live: ``LAB_RUNS_DIR`` (from the project if relative), else ``runs/``."""
-    given = Path(os.environ.get("LAB_RUNS_DIR") or "runs").expanduser()
-    return (project_root() / given).resolve()
+    return (project_root() / expanded(os.environ.get("LAB_RUNS_DIR") or "runs")).resolve()
+
+
+def expanded(path: str) -> Path:
+    """``path`` with the home folder for its ``~``; LabError where nobody has that name."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise LabError(f"{path} names no home folder of this machine; give a whole path.") from None
 
 
 def load_params() -> Params:

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from http.client import HTTPException
 import os
 from pathlib import Path
 import pickle
@@ -12,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from lab_utils import LabError
-from lab_utils.core.params import project_root
+from lab_utils.core.params import expanded, project_root
 from lab_utils.data.images import Images
 
 _FOLDER = "cifar-10-batches-py"
+# What a download raises: RuntimeError where it was cut off, and the MD5 says so.
+_BROKEN = (OSError, RuntimeError, HTTPException)
 
 
 class NotFound(LabError):
@@ -23,10 +26,15 @@ class NotFound(LabError):
 
 
 def places() -> list[Path]:
-    """Where CIFAR-10 may be: ``LAB_DATA_DIR`` (from the project if relative), then ``data/``."""
+    """Where CIFAR-10 may be: ``LAB_DATA_DIR`` (from the project if relative), then ``data/``.
+
+    ``LAB_DATA_DIR`` names the folder that holds ``cifar-10-batches-py``, or that folder itself.
+    """
     own = project_root() / "data"
-    given = os.environ.get("LAB_DATA_DIR")
-    return [(project_root() / Path(given).expanduser()).resolve(), own] if given else [own]
+    if not os.environ.get("LAB_DATA_DIR"):
+        return [own]
+    given = (project_root() / expanded(os.environ["LAB_DATA_DIR"])).resolve()
+    return [given.parent if given.name == _FOLDER else given, own]
 
 
 def find() -> Path | None:
@@ -50,7 +58,7 @@ def cifar10_folder() -> Path:
     if found in (None, own):  # the lab puts nothing into a folder of the user's
         try:
             return _download(own)
-        except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+        except (*_BROKEN, EOFError, tarfile.TarError) as error:
             problem += f" and could not be downloaded ({getattr(error, 'reason', None) or error})"
     mend = f"set LAB_DATA_DIR to the folder that holds a whole {_FOLDER}, or use data=shapes"
     raise (LabError if found else NotFound)(f"{problem}; {mend}.")
@@ -80,7 +88,7 @@ def _download(place: Path) -> Path:
     socket.setdefaulttimeout(10)  # seconds: a firewall that drops packets must not hang the lab
     try:
         CIFAR10(place, download=True)
-    except (OSError, RuntimeError):  # RuntimeError: it was cut off, and the MD5 says so
+    except _BROKEN:
         CIFAR10(place, download=True)
     finally:
         socket.setdefaulttimeout(before)

@@ -10,22 +10,30 @@ import PIL
 from PIL import Image, ImageOps
 
 from lab_utils import LabError
-from lab_utils.core.params import project_root
+from lab_utils.core.params import expanded, project_root
 from lab_utils.core.settings import Settings
 from lab_utils.data.cache import keep, read_kept
-from lab_utils.data.images import Images
+from lab_utils.data.images import MAX_PIXELS, Images, eight_bits
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
 
 
 def root(settings: Settings) -> Path:
     """The folder that ``data_folder`` names; a relative one is seen from the project's folder."""
-    return project_root() / Path(settings.data_folder or "").expanduser()
+    return project_root() / expanded(settings.data_folder or "")
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The files below ``folder``, at any depth, that are images by their suffix; sorted."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    """The files below ``folder``, at any depth, that are images by their suffix; sorted.
+
+    Not what is hidden, such as Jupyter's ``.ipynb_checkpoints``.
+    """
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    return sorted(path for path in found if not _hidden(path.relative_to(folder)))
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def read(split: str, settings: Settings) -> Images:
@@ -65,7 +73,8 @@ def _classes(top: Path) -> tuple[str, ...]:
     for part in (top / "train", top / "test"):
         if not part.is_dir():
             raise LabError(f"{part} is not a folder; data=folder expects train/ and test/.")
-        classes.append(tuple(sorted(place.name for place in part.iterdir() if place.is_dir())))
+        places = (place for place in part.iterdir() if place.is_dir())
+        classes.append(tuple(sorted(p.name for p in places if not p.name.startswith("."))))
     if classes[0] != classes[1] or len(classes[0]) < 2:
         train, test = (", ".join(names) or "none" for names in classes)
         found = f"train/ with {train} and test/ with {test}"
@@ -87,9 +96,18 @@ def _digest(*values: object) -> str:
 
 def _decode(path: Path, size: int) -> np.ndarray | Exception:
     """The image as (3, size, size) uint8, or why it cannot be read."""
+    if not path.is_file():
+        return FileNotFoundError(f"{path} is no file")  # to read a pipe would wait for ever
     try:
         with Image.open(path) as image:
-            square = ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), (size, size))
+            if image.width * image.height > MAX_PIXELS:
+                return ValueError(f"{path} has more than {MAX_PIXELS:,} pixels")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith(("I", "F")):
+                upright = eight_bits(upright)
+            square = ImageOps.fit(upright.convert("RGB"), (size, size))
             return np.asarray(square).transpose(2, 0, 1)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise a dozen kinds of a damaged file
         return error

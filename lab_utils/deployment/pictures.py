@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from lab_utils import LabError
+from lab_utils.data.images import MAX_PIXELS, eight_bits
 
 Picture = str | os.PathLike | bytes | Image.Image | np.ndarray | Tensor
 # What Pillow opens besides needs other programs (EPS), or is no picture that people hand over.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-MAX_PIXELS = 50_000_000  # decoded, 150 MB; more is a mistake or a decompression bomb
 
 
 def prepared(picture: Picture, size: int) -> Image.Image:
@@ -73,7 +73,7 @@ def _converted(image: Image.Image, name: str) -> Image.Image:
     with _refusing(name):
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith(("I", "F")):
-            image = _eight_bits(image)
+            image = eight_bits(image)
         if not image.has_transparency_data:
             return image.convert("RGB")
         rgba = image.convert("RGBA")
@@ -96,16 +96,6 @@ def _refusing(name: str) -> Iterator[None]:
     except Exception as error:  # its decoders raise a dozen kinds
         words = " ".join(str(error).split()) or type(error).__name__
         raise LabError(f"{name} is damaged or cut off ({words}); give a whole image.") from None
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """A grey image of 16 bits, or of floats in 0..1, with 8."""
-    values = np.asarray(image)
-    if image.mode.startswith("I"):
-        if not ((values >= 0) & (values <= 65_535)).all():
-            raise LabError("An image of 32 bits holds values outside 0..65,535; save it with 16.")
-        values = values.astype(np.uint16)
-    return _from_array(values)
 
 
 def _from_array(array: np.ndarray) -> Image.Image:

@@ -11,8 +11,9 @@ from PIL import Image
 import pytest
 
 from lab_utils import LabError
+from lab_utils.core.params import runs_dir
 from lab_utils.core.settings import Settings
-from lab_utils.data import folder
+from lab_utils.data import cifar10, folder
 from lab_utils.data.dataset import load, load_test
 
 
@@ -113,6 +114,43 @@ def read(image_folder, split="train", **settings):
     return folder.read(
         split, Settings(experiment="x", data="folder", data_folder=str(image_folder), **settings)
     )
+
+
+def test_grey_images_of_16_bits_keep_their_greys(tmp_path):
+    for value, grey in ((256, 1), (32_768, 128), (65_535, 255)):
+        Image.fromarray(np.full((9, 9), value, np.uint16)).save(tmp_path / "a.png")
+        assert (folder._decode(tmp_path / "a.png", 4) == grey).all()
+
+
+def test_what_jupyter_hides_is_no_class_and_no_image(image_folder):
+    hidden = [image_folder / "train" / ".ipynb_checkpoints"]
+    hidden += [image_folder / "train" / "a cat" / ".ipynb_checkpoints"]
+    for place in hidden:
+        place.mkdir()
+        shutil.copy(image_folder / "train" / "a cat" / "0.png", place / "0-checkpoint.png")
+    assert folder._classes(image_folder) == ("a cat", "dog_ä")
+    assert len(folder.image_files(image_folder / "train" / "a cat")) == 20
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
+def test_a_pipe_that_is_named_like_an_image_is_unreadable_and_nothing_waits_for_it(runs, tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    assert isinstance(folder._decode(tmp_path / "x.png", 4), OSError)
+
+
+def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "MAX_PIXELS", 100)
+    Image.new("RGB", (11, 10)).save(tmp_path / "a.png")
+    assert "more than 100 pixels" in str(folder._decode(tmp_path / "a.png", 4))
+
+
+def test_a_home_folder_of_nobody_is_one_sentence(runs, monkeypatch):
+    with pytest.raises(LabError, match=r"~nobody_here/x names no home folder"):
+        folder.root(Settings(experiment="e", data="folder", data_folder="~nobody_here/x"))
+    for variable, use in (("LAB_RUNS_DIR", runs_dir), ("LAB_DATA_DIR", cifar10.places)):
+        monkeypatch.setenv(variable, "~nobody_here/x")
+        with pytest.raises(LabError, match=r"~nobody_here/x names no home folder"):
+            use()
 
 
 def test_a_folder_is_decoded_once_for_all_notebooks_of_all_runs(image_folder, decoded):

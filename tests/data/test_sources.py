@@ -1,11 +1,13 @@
 """Where CIFAR-10 comes from, and what is done with files that are wrong or not there."""
 
+from contextlib import suppress
 from functools import partial
 import hashlib
 import http.server
 import os
 from pathlib import Path
 import pickle
+import socket
 import subprocess
 import sys
 import tarfile
@@ -196,6 +198,27 @@ def test_the_official_cifar10_is_split_45000_5000_10000(runs):
     assert dataset.train.targets.bincount().tolist() == [4500] * 10
     np.testing.assert_allclose(dataset.normalization.mean, (0.4914, 0.4822, 0.4465), atol=5e-4)
     np.testing.assert_allclose(dataset.normalization.std, (0.2470, 0.2435, 0.2616), atol=5e-4)
+
+
+def test_lab_data_dir_may_name_the_folder_of_the_batches_itself(runs, tiny_cifar, monkeypatch):
+    monkeypatch.setenv("LAB_DATA_DIR", str(tiny_cifar))
+    assert cifar10.find() == tiny_cifar.parent
+
+
+def test_a_server_that_talks_no_http_is_a_reason_to_draw_shapes(runs, server, monkeypatch):
+    """What answers here says something else than HTTP: http.client's BadStatusLine."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer():
+            with suppress(OSError):
+                while True:
+                    listening.accept()[0].sendall(b"SSH-2.0-nonsense\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        port = listening.getsockname()[1]
+        monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{port}/cifar.tar.gz")
+        assert load_run()[1].name == "shapes"
+        listening.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_download_that_is_cut_off_is_tried_again(runs, server, monkeypatch):
