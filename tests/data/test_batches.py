@@ -260,6 +260,15 @@ def test_mixed_batches_tell_the_shares_of_the_images_that_are_in_each(mixup, cut
     assert added in expected
 
 
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
+def test_the_shares_of_mixup_are_drawn_from_its_beta_distribution(alpha):
+    torch.manual_seed(0)
+    mix, inputs, targets = augment.mixing(alpha, 0.0, 2), torch.zeros(2, 3, 1, 1), torch.arange(2)
+    shares = torch.stack([mix(inputs, targets)[1][0, 0] for _ in range(1000)])
+    assert shares.mean().item() == pytest.approx(0.5, abs=0.05)
+    assert shares.var().item() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.15)
+
+
 def test_a_batch_is_mixed_by_the_global_generator_and_ordered_by_its_own(split):
     recipe = Augmentation(mixup=1.0, classes=40)
     shares, states = [], []
