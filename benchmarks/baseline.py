@@ -43,10 +43,10 @@ class SimpleCNN(nn.Module):
         blocks = []
         for before, after in ((3, 32), (32, 64), (64, 128)):
             blocks += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after)]
-            blocks += [nn.ReLU(), nn.MaxPool2d(2)]
+            blocks += [nn.ReLU(inplace=True), nn.MaxPool2d(2)]
         self.features = nn.Sequential(*blocks)
         self.classifier = nn.Sequential(
-            nn.Linear(128 * 4 * 4, 256), nn.ReLU(), nn.Dropout(0.5), nn.Linear(256, 10)
+            nn.Linear(128 * 4 * 4, 256), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Linear(256, 10)
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -62,16 +62,17 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def course() -> Iterator[Callable[..., float]]:
+def course(prepared: bool = False) -> Iterator[Callable[..., float]]:
     """A function that trains the course's recipe and returns its seconds.
 
-    It trains one epoch, or as many batches as it is given.
+    It trains one epoch, or as many batches as it is given; where ``prepared``, in a process set up
+    as the lab's are (``lab_utils.core.process``).
     """
     # By its path: as a module of this package it would be prepared as the lab is.
     command = [sys.executable, str(Path(__file__).with_name("baseline.py")), str(cifar10_folder())]
     # This process has set them.
     ours = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "THP_MEM_ALLOC_ENABLE")
-    environment = {k: v for k, v in os.environ.items() if k not in ours}
+    environment = {k: v for k, v in os.environ.items() if prepared or k not in ours}
     options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **options) as process:
 

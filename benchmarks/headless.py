@@ -58,5 +58,5 @@ if __name__ == "__main__":
         "headless",
         measure,
         experiment=("quick", "a name from params.yaml"),
-        runs=(1, "runs of each side"),
+        runs=(3, "runs of each side"),
     )

@@ -1,21 +1,17 @@
 """Time and memory against the number of images, the batch size and the width of the network.
 
-Each configuration runs in a process of its own, so that its peak memory is its own. The baseline
-column is what proportional growth from the first row would give: a ratio of 1 is linear, above 1
-is better than linear.
+Each configuration trains a whole epoch in a process of its own, so that its peak memory is its own.
+The baseline column is what proportional growth from the first row would give: a ratio of 1 is
+linear, above 1 is better than linear.
 """
 
 import argparse
-from contextlib import suppress
 from dataclasses import replace
 import json
 import subprocess
 import sys
-import time
 
-import torch
-
-from benchmarks.common import Row, cifar10, run, say
+from benchmarks.common import Row, cifar10, run, say, timed
 from lab_utils.core.params import load_settings
 from lab_utils.core.process import peak_memory_mb
 from lab_utils.data.dataset import Split
@@ -25,7 +21,7 @@ from lab_utils.training.loop import Training
 IMAGES = (5_000, 50_000, 500_000)
 BATCHES = (32, 64, 128, 256, 512, 1024)
 WIDTHS = (16, 32, 64, 128)
-STEP_LIMIT = 40  # steps that are timed; an epoch's time follows from its number of steps
+WARM_UP = 3  # steps
 
 
 def one(images: int, batch_size: int, width: int | None) -> dict[str, float]:
@@ -41,23 +37,13 @@ def one(images: int, batch_size: int, width: int | None) -> dict[str, float]:
         dataset.train.targets.repeat(repeats)[:images],
     )
     dataset = replace(dataset, train=train)
+    few = replace(
+        dataset,
+        train=Split(*(part[: WARM_UP * batch_size] for part in (train.images, train.targets))),
+    )
+    Training(settings, few, machine).epoch()  # not timed: memory is taken, algorithms are chosen
     training = Training(settings, dataset, machine)
-    times: list[float] = []
-
-    class EnoughError(Exception):
-        pass
-
-    def on_step(step: int, _: torch.Tensor) -> None:
-        hardware.synchronize(machine.device)
-        times.append(time.perf_counter())
-        if step == STEP_LIMIT:
-            raise EnoughError
-
-    with suppress(EnoughError):
-        training.epoch(on_step=on_step)
-    warm = min(3, len(times) - 2)
-    step_seconds = (times[-1] - times[warm]) / (len(times) - 1 - warm)
-    return {"seconds": step_seconds * images / batch_size, "memory": peak_memory_mb()}
+    return {"seconds": timed(training.epoch), "memory": peak_memory_mb()}
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
