@@ -1,15 +1,16 @@
 """What the report's comparison says, as values for Typst."""
 
 from collections import Counter
+from statistics import mean
 from typing import Any
 
 from lab_utils.core.drawing import Drawing
-from lab_utils.core.run import Run
+from lab_utils.core.run import OPTIONAL, Run
 from lab_utils.experiments import figures
 from lab_utils.experiments.effects import Effect, ablation, sensitivity
 from lab_utils.experiments.folds import cross_validations
 from lab_utils.experiments.recipes import Group, group, overview
-from lab_utils.experiments.results import find_all, load, results_dir
+from lab_utils.experiments.results import Result, find_all, load, results_dir
 from lab_utils.experiments.significance import Pair, compare, reference_of, sentence
 
 COURSE = ("exp1_baseline", "exp2_low_lr", "exp3_big_batch")
@@ -18,11 +19,14 @@ COURSE = ("exp1_baseline", "exp2_low_lr", "exp3_big_batch")
 def section(run: Run) -> tuple[dict[str, Any], list[Drawing]]:
     """What the comparison of ``run`` with the runs around it says, and its figures.
 
-    Those are the runs beside it and in ``report/results`` that were tested on the same images. The
-    values are plain, for JSON. Raises LabError where ``run`` has not been tested.
+    Those are the runs beside it that were tested on the same images, and with them those in
+    ``report/results`` where one of the optional notebooks has run. The course's experiments are
+    always looked for in both. The values are plain, for JSON. Raises LabError where ``run`` has not
+    been tested.
     """
-    mine, around = load(run), find_all(run.path.parent, results_dir())
-    others = [result for result in around if result.run.path != run.path]
+    mine, beside, committed = load(run), find_all(run.path.parent), find_all(results_dir())
+    in_full = any(run.done(step) for step in OPTIONAL)
+    others = [r for r in beside if r.run.path != run.path] + (committed if in_full else [])
     groups = group([mine, *(r for r in others if r.test_split == mine.test_split)])
     used = [result for g in groups for result in g.results]
     own = next(g for g in groups if any(r.run.path == run.path for r in g.results))
@@ -30,15 +34,15 @@ def section(run: Run) -> tuple[dict[str, Any], list[Drawing]]:
     reference = reference_of(shown)
     pairs = compare(shown, reference)
     told = [p for p in pairs if own in (p.a, p.b)] if own is not reference else []
-    tried = {name: [g for g in groups if g.experiment == name] for name in COURSE}
-    course = {name: min(found, key=_varied) for name, found in tried.items() if found}
+    course = _course([mine, *beside, *committed], mine.test_split)
     values = {
         "rows": [g.row | {"this": g is own} for g in shown],
         "recipes": len(overview(groups, own, most=len(groups))),
         "runs": len(used),
         "committed": sum(r.run.path.is_relative_to(results_dir()) for r in used),
+        "left": 0 if in_full else len(committed),
         "apart": Counter(r.data for r in others if r.test_split != mine.test_split),
-        "course": {name: g.row for name, g in course.items()},
+        "course": {name: g.row | {"train_accuracy": _trained(g)} for name, g in course.items()},
         "course_sentences": [sentence(pair) for pair in compare(list(course.values()))],
         "reference": reference.label,
         "reference_seeds": reference.seeds,
@@ -53,6 +57,18 @@ def section(run: Run) -> tuple[dict[str, Any], list[Drawing]]:
         drawings = [figures.compared_curves(groups, own), figures.compared_pareto(groups, own)]
         drawings += [figures.compared_sensitivity(effects)] if effects else []
     return values, drawings
+
+
+def _course(results: list[Result], test_split: str) -> dict[str, Group]:
+    """The course's experiments among ``results`` on the same test images, as nobody varied them."""
+    groups = group(r for r in results if r.test_split == test_split)
+    tried = {name: [g for g in groups if g.experiment == name] for name in COURSE}
+    return {name: min(found, key=_varied) for name, found in tried.items() if found}
+
+
+def _trained(g: Group) -> float:
+    """The accuracy while training, in the last epoch: the mean over the seeds."""
+    return mean(r.history[-1].train_accuracy for r in g.results)
 
 
 def _varied(g: Group) -> tuple[bool, int]:
