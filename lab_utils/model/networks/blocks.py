@@ -4,7 +4,10 @@ from torch import nn
 
 
 def conv_norm_relu(in_channels: int, out_channels: int, stride: int = 1) -> list[nn.Module]:
-    """(B, C_in, S, S) to (B, C_out, S / stride, S / stride)."""
+    """(B, C_in, S, S) to (B, C_out, S / stride, S / stride).
+
+    No bias: the BatchNorm that follows would subtract it again with the mean.
+    """
     conv = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
     return [conv, nn.BatchNorm2d(out_channels), nn.ReLU()]
 

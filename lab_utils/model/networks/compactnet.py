@@ -41,9 +41,10 @@ class CompactNet(nn.Module):
     """Depthwise-separable blocks, one dilated block and a standard last one; fully convolutional.
 
     With ``separable=False`` all convolutions are standard. The first always is: of three colours,
-    filters for one at a time would leave it little to see. Pooling halves the side, not strides,
-    because the backward pass of a strided depthwise convolution is slow on a CPU (PyTorch 2.14,
-    bfloat16: eight times a standard one's).
+    filters for one at a time would leave it little to see. The dilated block stands before the last
+    pooling: of the 4x4 pixels after it, its 5x5 would mostly see the border. Pooling halves the
+    side, not strides, because the backward pass of a strided depthwise convolution is slow on a CPU
+    (PyTorch 2.14, bfloat16: eight times a standard one's).
     """
 
     def __init__(self, num_classes: int = 10, separable: bool = True):

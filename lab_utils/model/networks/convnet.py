@@ -6,7 +6,10 @@ from lab_utils.model.networks.blocks import conv_norm_relu, kaiming_fan_out
 
 
 class ConvNet(nn.Module):
-    """Three blocks of two 3x3 convolutions, the pattern of VGG (arXiv:1409.1556)."""
+    """Three blocks of two 3x3 convolutions, the pattern of VGG (arXiv:1409.1556).
+
+    The linear layers begin as PyTorch draws them: two are too few for a scale to get lost.
+    """
 
     def __init__(self, num_classes: int = 10):
         super().__init__()
