@@ -1,6 +1,7 @@
 """The ``lab`` command: parses, calls, prints; everything it does lives in the other modules."""
 
 import argparse
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from lab_utils.core.show import Table
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
-    0 done, 1 where some runs of a sweep failed, 2 for an error, 130 for Ctrl-C.
+    0 done, 1 where some runs of a sweep failed or a run is not as it was left, 2 for an error, 130
+    for Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a character that the console lacks is shown as "?"
@@ -31,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `lab list | head -1`: nobody reads on, and there is nothing to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else error
         print(f"lab: {what}; check the disk and the folder's rights.", file=sys.stderr)
@@ -78,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write the PDF report of a run again")
     report.add_argument("name", help="a run; `lab list` shows them")
     report.set_defaults(command=_report)
+
+    verify = commands.add_parser("verify", help="check that the files of a run are its own")
+    verify.add_argument("name", help="a run; `lab list` shows them")
+    verify.add_argument("--rerun", action="store_true", help="train and test again, and compare")
+    verify.set_defaults(command=_verify)
 
     serve = commands.add_parser("serve", help="offer the model of a run as a page and to programs")
     serve.add_argument("name", help="a run; `lab list` shows them")
@@ -145,6 +155,17 @@ def _written(run: Run) -> str:
     for sentence in reminders(run):
         print(sentence)
     return report
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from lab.verify import rerun, verify
+
+    run = Run.load(options.name)
+    findings = verify(run)
+    if options.rerun and all(finding.good for finding in findings):
+        findings += rerun(run)
+    print(Table([f._asdict() | {"good": "yes" if f.good else "NO"} for f in findings]))
+    return 0 if all(finding.good for finding in findings) else 1
 
 
 def _serve(options: argparse.Namespace) -> None:

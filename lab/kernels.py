@@ -9,6 +9,7 @@ from contextlib import suppress
 import importlib
 from multiprocessing.connection import Connection, Pipe
 import os
+from pathlib import Path
 import signal
 import subprocess
 import sys
@@ -27,9 +28,12 @@ _LAUNCHER = "ipykernel_launcher"  # the module that a kernel's command line name
 _IMPORTS = ("torchvision.datasets", "lab_utils.training.fit", "lab_utils.evaluation.figures")
 
 
-def start() -> AsyncKernelManager:
-    """Start a kernel in ``notebooks/``; returns once it is a process, before it is ready."""
-    kernel = AsyncKernelManager(kernel_name="python3")
+def start(connection: Path) -> AsyncKernelManager:
+    """Start a kernel in ``notebooks/``; returns once it is a process, before it is ready.
+
+    The file ``connection`` tells its ports and key, and goes when the kernel is shut down.
+    """
+    kernel = AsyncKernelManager(kernel_name="python3", connection_file=str(connection))
     arguments = ["--IPKernelApp.log_level=40"]  # no warning of sockets, which stay on this machine
     if _FORK:
         kernel.provisioner = _ForkProvisioner(kernel_spec=kernel.kernel_spec, parent=kernel)

@@ -7,8 +7,10 @@ its first epoch that is not done.
 
 from collections.abc import Sequence
 import io
+import json
 import logging
 import os
+from pathlib import Path
 import shutil
 import time
 
@@ -18,7 +20,7 @@ from jupyter_core.utils import run_sync
 
 from lab import kernels
 from lab_utils import LabError
-from lab_utils.core.files import one_training
+from lab_utils.core.files import one_training, write_json
 from lab_utils.core.params import project_root
 from lab_utils.core.run import METRICS, OPTIONAL, RECORDS, STEPS, Run, runs_dir
 
@@ -106,7 +108,9 @@ def _execute_all(run: Run, steps: Sequence[str]) -> None:
             print(f"[{number + 1}/{len(steps)}] {step}")
             started = time.perf_counter()
             while len(ready) < min(1 + _KERNELS_AHEAD.get(step, 0), len(steps) - number):
-                ready.append(kernels.start())
+                # Its keys lie in the run folder, where the next start finds what a kill left there.
+                name = f".kernel.{os.getpid()}.{number + len(ready)}.tmp.json"
+                ready.append(kernels.start(run.file(name)))
             _execute_one(run, step, ready[0])
             run_sync(ready.pop(0).shutdown_kernel)(now=True)
             print(f"      done in {time.perf_counter() - started:.1f} s")
@@ -149,6 +153,11 @@ def _execute_one(run: Run, step: str, kernel: AsyncKernelManager) -> None:
         ) from None
     except NotJSONError:
         raise LabError(f"{source} is no valid notebook; restore it from the lab.") from None
+    except BrokenPipeError:  # who read what `lab` prints has gone
+        raise
+    except OSError as error:
+        reason, mend = error.strerror or error, "make room, or choose another LAB_RUNS_DIR"
+        raise LabError(f"Cannot write {copy}: {reason}; {mend}.") from error
     except RuntimeError as error:  # nbclient's DeadKernelError is one
         if "Kernel" not in str(error):
             raise
@@ -156,3 +165,19 @@ def _execute_one(run: Run, step: str, kernel: AsyncKernelManager) -> None:
             f"The kernel of {step} died, most likely out of memory; set a smaller batch_size or "
             f"close other programs, then run the same command again ({where})."
         ) from None
+    finally:
+        _without_paths(copy)
+
+
+def _without_paths(copy: Path) -> None:
+    """Papermill notes where the two notebooks lay on this machine: keep their name alone.
+
+    A copy that was cut off, on a full disk, goes: it would be no notebook.
+    """
+    try:
+        notebook = json.loads(copy.read_text(encoding="utf-8"))
+        notebook["metadata"]["papermill"] |= {"input_path": copy.name, "output_path": copy.name}
+    except (OSError, ValueError, LookupError):
+        copy.unlink(missing_ok=True)
+    else:
+        write_json(copy, notebook)

@@ -51,7 +51,7 @@ def describe() -> Computer:
         os=f"{platform.system()} {platform.release()}",
         architecture=platform.machine(),
         python=platform.python_version(),
-        cpu=_cpu_name(),
+        cpu=cpu_name(),
         cores=psutil.cpu_count(logical=False) or os.cpu_count(),
         threads=torch.get_num_threads(),
         ram_gb=psutil.virtual_memory().total / 1e9,
@@ -62,7 +62,7 @@ def describe() -> Computer:
     )
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     """The processor's marketing name; each system keeps it elsewhere."""
     try:
         if platform.system() == "Darwin":

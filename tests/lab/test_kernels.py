@@ -51,17 +51,18 @@ def ended(pid):
 
 
 @pytest.fixture
-def launch():
-    """``kernels.start``; what it started is shut down."""
+def launch(tmp_path):
+    """``kernels.start``; what it started is shut down, and leaves no keys behind."""
     started = []
 
     def launch():
-        started.append(kernels.start())
+        started.append(kernels.start(tmp_path / f"{len(started)}.json"))
         return started[-1]
 
     yield launch
     for kernel in started:
         run_sync(kernel.shutdown_kernel)(now=True)
+    assert not list(tmp_path.glob("*.json"))
 
 
 @pytest.fixture(params=[pytest.param(True, marks=LINUX), False], ids=["forked", "own process"])
@@ -126,6 +127,13 @@ def test_a_killed_kernel_is_seen_to_be_dead_and_can_be_shut_down(start):
     assert not run_sync(kernel.is_alive)()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="POSIX rights")
+def test_only_this_user_can_read_a_kernels_keys(start, tmp_path):
+    start()
+    (keys,) = tmp_path.glob("*.json")
+    assert keys.stat().st_mode & 0o77 == 0
+
+
 def test_pyplot_shows_its_figures(start):
     code = "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show()"
     assert any("image/png" in m["content"].get("data", {}) for m in outputs(start(), code))
@@ -185,8 +193,9 @@ def test_kernels_end_with_the_process_that_started_them(tmp_path, how):
     script = tmp_path / "script.py"
     end = "" if how == "returns" else "import signal; os.kill(os.getpid(), signal.SIGKILL)"
     script.write_text(
-        "import os\nfrom lab import kernels\n"
-        f"print(kernels.start().provisioner.pid, flush=True)\n{end}\n"
+        "import os, pathlib\nfrom lab import kernels\n"
+        f"keys = pathlib.Path({str(tmp_path / 'keys.json')!r})\n"
+        f"print(kernels.start(keys).provisioner.pid, flush=True)\n{end}\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     (pid,) = done.stdout.split()

@@ -284,7 +284,7 @@ def test_no_kernel_starts_beside_a_step_that_times_or_trains(runs, monkeypatch):
     def executed(run, step, kernel):
         ahead[step] = len(kernels) - len(ahead) - 1
 
-    monkeypatch.setattr("lab.kernels.start", lambda: kernels.append(Kernel()) or kernels[-1])
+    monkeypatch.setattr("lab.kernels.start", lambda _: kernels.append(Kernel()) or kernels[-1])
     monkeypatch.setattr(runner, "_execute_one", executed)
     runner._execute_all(Run.create(load_settings("smoke")), [*STEPS, *OPTIONAL])
     # What 03 has beside it, the kernel of 04, has been there since 02.
@@ -293,6 +293,30 @@ def test_no_kernel_starts_beside_a_step_that_times_or_trains(runs, monkeypatch):
         "03_model": 1,
         "05_evaluation": 1,
     }
+
+
+def test_a_full_disk_names_the_copy_and_leaves_no_half_of_it(runs, monkeypatch):
+    run = Run.create(load_settings("smoke"))
+    copy = run.file("notebooks/01_setup.ipynb")
+
+    def fill(*_, **__):
+        copy.write_text('{"cells": [')
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("papermill.execute_notebook", fill)
+    with pytest.raises(LabError, match=r"01_setup\.ipynb: No space left on device; make room"):
+        execute(run, STEPS[:1])
+    assert not copy.exists()
+
+
+def test_nobody_reading_on_is_no_error(runs):
+    """As in `lab list | head -1`, whose head has gone."""
+    command = [sys.executable, "-m", "lab", "list"]
+    with subprocess.Popen(
+        command, cwd=project_root(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 @pytest.mark.parametrize("name", ["KeyboardInterrupt", "Stopped"])

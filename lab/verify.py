@@ -1,0 +1,175 @@
+"""``lab verify``: whether a run's files are as its notebooks left them, and agree; and a rerun.
+
+``lab list`` looks at no checksum, so that it stays quick; the notebooks and ``lab report`` look at
+those of the files they use. This looks at all of them, and computes again what can be.
+"""
+
+from collections.abc import Callable
+import math
+import os
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from lab.sweep import STEPS as TRAINED
+from lab_utils import LabError
+from lab_utils.core.manifest import altered
+from lab_utils.core.run import METRICS, RECORDS, Run
+
+# How far the accuracy of a rerun may lie off where something differs that rounding follows from
+# (another processor, version or number of threads). Rounding grows in a training until it is like
+# another seed: of the recipes in report/results the most restless one has a standard deviation of
+# 2.2 points between seeds, so 95% of the differences of two seeds are below 1.96 * sqrt(2) * 2.2.
+BAND = 0.06
+
+
+class Finding(NamedTuple):
+    """What was looked at, what was found, and whether that is as it should be."""
+
+    what: str
+    found: str
+    good: bool = True
+
+
+def verify(run: Run) -> list[Finding]:
+    """The findings about the files of ``run``; LabError where no step of it has finished."""
+    done = [step for step in RECORDS if run.done(step)]
+    if not done:
+        raise LabError(f"Run {run.name!r} has no finished step to verify; run 01_setup first.")
+    findings = [_files(run, step) for step in done]
+    if "04_training" in done:
+        findings += [_checked("history", _history, run), _checked("weights", _weights, run)]
+    if "05_evaluation" in done:
+        findings += [_checked("metrics", _metrics, run)]
+    return findings
+
+
+def _files(run: Run, step: str) -> Finding:
+    noted = run.manifest[step].get("sha256")
+    if not noted:
+        return Finding(step, "no checksums: an older lab made it")
+    if wrong := list(altered(run.path, step, noted)):
+        return Finding(step, f"not as it left them: {', '.join(wrong)}; run it again", False)
+    return Finding(step, f"{len(noted)} files as it left them")
+
+
+def _checked(what: str, look: Callable[[Run], str], run: Run) -> Finding:
+    """What ``look`` finds; what it raises is the finding where something is wrong."""
+    try:
+        return Finding(what, look(run))
+    except LabError as error:
+        return Finding(what, str(error), False)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        return Finding(what, f"damaged ({type(error).__name__}: {error})", False)
+
+
+def _history(run: Run) -> str:
+    """The rows of history.csv, against what 04 recorded."""
+    from lab_utils.training.history import best_of, read_history
+
+    rows, training = read_history(run.file("history.csv")), run.read_json("training.json")
+    found = [row.epoch for row in rows], best_of(rows).val_accuracy
+    wanted = list(range(1, training["epochs"] + 1)), training["best_val_accuracy"]
+    if found[0] != wanted[0] or not _close(found[1], wanted[1]):
+        raise LabError("history.csv is not that of training.json; run 04_training again.")
+    return f"{len(rows)} epochs, the best as training.json has it"
+
+
+def _weights(run: Run) -> str:
+    """The weights in best.pt, against the history."""
+    from lab_utils.model.summary import count_parameters
+    from lab_utils.training.checkpoints import load_best
+    from lab_utils.training.history import best_of, read_history
+
+    network, best = load_best(run.file("checkpoints/best.pt"))
+    row = best_of(read_history(run.file("history.csv")))
+    if best.epoch != row.epoch or not _close(best.val_accuracy, row.val_accuracy):
+        raise LabError("best.pt is not of the training in history.csv; run 04_training again.")
+    return f"{count_parameters(network):,} parameters, of epoch {best.epoch}"
+
+
+def _metrics(run: Run) -> str:
+    """The figures of merit, computed again from the predictions."""
+    from lab_utils.evaluation.metrics import summarize
+    from lab_utils.evaluation.predictions import load_predictions
+
+    predictions, noted = load_predictions(run.file("predictions.npz")), run.read_json(METRICS)
+    computed = summarize(predictions.logits, predictions.targets)
+    if wrong := [name for name, value in computed.items() if not _close(noted[name], value)]:
+        raise LabError(
+            f"{METRICS} does not follow from predictions.npz ({', '.join(wrong)}); run "
+            "05_evaluation again."
+        )
+    return f"{len(computed)} figures follow from {len(predictions.targets):,} predictions"
+
+
+def _close(a: float | None, b: float) -> bool:
+    return math.isnan(b) if a is None else math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
+
+
+def rerun(run: Run) -> list[Finding]:
+    """Train and test again with the settings of ``run``, in a temporary folder, and compare.
+
+    With as many threads as ``run`` had at its end. Raises LabError where that cannot be done.
+    """
+    run.require("04_training")
+    run.require("05_evaluation")
+    from lab.runner import execute
+
+    threads = run.read_json("training.json")["threads"][-1]["threads"]
+    settings = run.settings.model_copy(update={"threads": threads})
+    before = os.environ.get("LAB_RUNS_DIR")
+    with TemporaryDirectory(prefix="lab-verify-") as folder:
+        os.environ["LAB_RUNS_DIR"] = folder
+        try:
+            again = Run.create(settings, run.name)
+            execute(again, TRAINED)
+            return compare(run, again)
+        finally:
+            del os.environ["LAB_RUNS_DIR"]
+            if before is not None:
+                os.environ["LAB_RUNS_DIR"] = before
+
+
+def compare(run: Run, again: Run) -> list[Finding]:
+    """Whether ``again`` came out as ``run``: to the last bit, or within BAND where not the same."""
+    import torch
+
+    from lab_utils.training.checkpoints import load_checkpoint
+
+    files = (one.file("checkpoints/best.pt") for one in (run, again))
+    first, second = (load_checkpoint(file)["model"] for file in files)
+    same = first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+    differ, metrics = _conditions(run, again), [one.read_json(METRICS) for one in (run, again)]
+    low, high = metrics[0]["test_accuracy_low"], metrics[0]["test_accuracy_high"]
+    found, allowed = abs(metrics[0]["test_accuracy"] - metrics[1]["test_accuracy"]), 0.0
+    why = "nothing differs"
+    if differ:  # and chance, on as few test images as there may be
+        allowed, why = BAND + (high - low) / 2, f"other {', '.join(differ)}"
+    weights = "the same to the last bit" if same else f"not the same bits; {why}"
+    accuracy = f"{100 * found:.2f} points off, allowed {100 * allowed:.2f} ({why})"
+    return [
+        Finding("rerun: weights", weights, same or bool(differ)),
+        Finding("rerun: test accuracy", accuracy, found <= allowed),
+    ]
+
+
+def _conditions(run: Run, again: Run) -> list[str]:
+    """What differs of all that the last bits of a training hang on; LabError for other data."""
+    from lab_utils.setup.check import cpu_name
+
+    def of(one: Run) -> dict[str, Any]:
+        entry, training = one.manifest["04_training"], one.read_json("training.json")
+        return {
+            "code": entry["git_commit"], "python": entry["python"], **entry["versions"],
+            "device": training["device"], "precision": training["precision"],
+            "threads": [choice["threads"] for choice in training["threads"]],
+        }  # fmt: skip
+
+    first, second = of(run), of(again)
+    if run.manifest["04_training"]["data"] != again.manifest["04_training"]["data"]:
+        raise LabError(f"Run {run.name!r} used other data; restore them, then verify it again.")
+    file = run.file("hardware.json")
+    first["processor"] = run.read_json(file.name)["cpu"] if file.is_file() else None
+    second["processor"] = cpu_name()
+    changed = ["uncommitted code"] if str(second["code"]).endswith("+changes") else []
+    return changed + [name for name in second if first.get(name) != second[name]]
