@@ -48,6 +48,8 @@ def test_sensitivity_and_ablation_are_told_by_validation(runs):
     text = findings.sensitivity(effects.sensitivity(groups))
     assert "`quick`: lr=0.002 is best, 75.50%; its seeds reach from 75.00% to 76.00%." in text
     assert "lr=0.001 is 4.00 points lower." in text
+    alone = [replace(g, results=g.results[:1]) for g in groups]
+    assert "its seeds reach" not in findings.sensitivity(effects.sensitivity(alone))
     told = findings.ablation(effects.ablation(groups))
     assert "in `quick` with flip=False: 25.50 points of validation accuracy" in told
 
@@ -88,6 +90,8 @@ def test_the_summary_is_chosen_by_validation(three_seeds):
     text = findings.what_we_found([case_study, quick], 6, compare([case_study, quick]))
     assert "Chosen by validation accuracy: `quick`, with a test accuracy of **70.00%**" in text
     assert "not distinguishable: 1" in text
+    assert "By parameters the front is" in text
+    assert "front" not in findings.what_we_found([quick], 3, [])  # nothing to compare with
     assert findings.what_we_found([], 0, []) == "- Recipes: 0; runs: 0."
 
 

@@ -80,6 +80,16 @@ def test_accumulating_four_batches_of_32_equals_one_of_128(tmp_path, dataset):
     assert weights[0][1] == pytest.approx(weights[1][1])
 
 
+def test_an_epoch_has_a_step_for_every_so_many_batches_and_one_for_the_rest(dataset, settings):
+    for together, steps in ((1, 4), (2, 2), (3, 2), (4, 1), (5, 1)):  # an epoch has 4 batches
+        training = Training(settings.model_copy(update={"accumulate": together}), dataset, CPU)
+        optimizer, taken = torch.optim.SGD(training.model.parameters(), 0.01), []
+        optimizer.register_step_post_hook(lambda *_, taken=taken: taken.append(1))
+        training.use_optimizer(optimizer)
+        training.epoch()
+        assert len(taken) == training.steps_per_epoch == steps
+
+
 @pytest.mark.parametrize("clip_norm", [None, 0.01, 1e6])
 def test_clipping_bounds_the_norm_and_leaves_shorter_gradients(dataset, settings, clip_norm):
     """With plain SGD and a learning rate of one a step is the gradient."""
