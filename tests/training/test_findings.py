@@ -7,10 +7,12 @@ from toy import CPU
 
 from lab_utils.training.findings import (
     accuracy_reading,
+    compared,
     earlier_seconds,
     loss_reading,
     rates_reading,
     schedule_effect,
+    signs,
     verdict,
 )
 from lab_utils.training.history import Epoch
@@ -68,7 +70,7 @@ def test_the_small_trainings_are_told_by_their_losses():
         "tiny": losses((2.2, 2.3), (2.1, 2.2), (2.0, 2.1)), "slow": losses((2.3, 2.3), (2.25, 2.3)),
         "wild": losses((9.5, 8.0), (3.5, 4.0)),
     }  # fmt: skip
-    lines = " ".join(findings.signs({"usual": usual} | others).split()).split("- ")[1:]
+    lines = " ".join(signs({"usual": usual} | others).split()).split("- ")[1:]
     assert [line.split(":")[0] for line in lines] == ["usual", *others]
     assert "falls to 0.10" in lines[0]
     assert "lowest in epoch 2 of 3 and 50% higher at the end: overfitting" in lines[0]
@@ -76,13 +78,13 @@ def test_the_small_trainings_are_told_by_their_losses():
     assert "in the second half of the epochs training loss fell by 0.10" in lines[1]
     assert "from 2.30 to 2.25" in lines[2]
     assert "begins at 9.50 and ends at 3.50" in lines[3]
-    mild = findings.signs({"usual": losses((1.0, 1.0), (0.5, 1.05))} | others)
+    mild = signs({"usual": losses((1.0, 1.0), (0.5, 1.05))} | others)
     assert "5% higher at the end: too little to call it overfitting" in " ".join(mild.split())
 
 
 def test_two_trainings_are_compared_by_the_gap_that_is_left():
     plain, mixed = losses((1.0, 1.2), (0.2, 1.4)), losses((1.5, 1.3), (1.0, 1.1))
-    text = findings.compared({"plain": plain, "mixed": mixed})
+    text = compared({"plain": plain, "mixed": mixed})
     assert "plain: training loss ends at 0.20, validation loss at 1.40, after a lowest 1.20" in text
     assert "ends at +1.20 (plain) and +0.10 (mixed). One seed on 2 epochs" in text
 
