@@ -42,6 +42,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
     return _ByFile(config, log)
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """After `pytest -m faults`: what was tried, which tests note as their property ``fault``."""
+    if terminalreporter.config.option.markexpr:
+        for report in terminalreporter.stats.get("passed", []):
+            for fault, tried, means in (v for name, v in report.user_properties if name == "fault"):
+                line = f"{fault:60} tried and survived {tried:5}: {means}"
+                terminalreporter.write_line(line)
+
+
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder for run folders, with no settings from outside."""

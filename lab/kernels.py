@@ -35,6 +35,7 @@ def start(connection: Path) -> AsyncKernelManager:
     """
     kernel = AsyncKernelManager(kernel_name="python3", connection_file=str(connection))
     arguments = ["--IPKernelApp.log_level=40"]  # no warning of sockets, which stay on this machine
+    arguments += ["--HistoryManager.enabled=False"]  # in the home folder; these cells are in files
     if _FORK:
         kernel.provisioner = _ForkProvisioner(kernel_spec=kernel.kernel_spec, parent=kernel)
     else:

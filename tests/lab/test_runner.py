@@ -1,12 +1,16 @@
 """The whole line: notebooks, run folder, PDF, command line; killed and continued."""
 
+import getpass
 import json
 import os
 from pathlib import Path
+import platform
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import zipfile
 
 from fabricate import begin
 from filelock import FileLock
@@ -41,9 +45,18 @@ SMOKE = ["run", "smoke", "--name", "smoke", "--set", "threads=1"]
 SMALL = ["--set", "data=shapes", "train_size=2000", "test_size=500", "threads=1", "epochs=2"]
 
 
+def watched(runs):
+    """The environment for runs in ``runs``; what they reach for is noted in ``reached`` there."""
+    notes = {
+        "LAB_TEST_LOG": str(runs / "reached"),
+        "PYTHONPATH": str(project_root() / "tests/watched"),
+    }
+    return os.environ | {"LAB_RUNS_DIR": str(runs), "LAB_SET": ""} | notes
+
+
 def lab(*words, runs, **options):
     """The ``lab`` command in a process of its own; its run folders go to ``runs``."""
-    environment = os.environ | {"LAB_RUNS_DIR": str(runs), "LAB_SET": ""}
+    environment = watched(runs)
     command = [sys.executable, "-m", "lab", *words]
     return subprocess.run(
         command, env=environment, cwd=project_root(), capture_output=True, text=True, **options
@@ -59,7 +72,7 @@ def smoke(tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
     begun = subprocess.Popen(
         [sys.executable, "-m", "lab", *SMOKE],
-        env=os.environ | {"LAB_RUNS_DIR": str(runs), "LAB_SET": ""}, cwd=project_root(),
+        env=watched(runs), cwd=project_root(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     last = runs / "smoke" / "checkpoints" / "last.pt"
@@ -121,6 +134,55 @@ def test_a_run_writes_nothing_beside_the_notebooks_that_it_executes(smoke):
     begun = (folder / "settings.yaml").stat().st_mtime
     files = (project_root() / "notebooks").iterdir()
     assert [path.name for path in files if path.stat().st_mtime > begun] == []
+
+
+def test_a_run_reaches_no_other_machine_and_writes_where_it_may(smoke):
+    """Python's own sockets and files, of `lab` and of every process that it started."""
+    *_, folder = smoke
+    lines = (folder.parent / "reached").read_text().splitlines()
+    reached = {kind: set() for kind in ("connect", "write")}
+    for kind, what in (line.split(" ", 1) for line in lines):
+        reached[kind].add(what)
+    assert reached["connect"] <= {"127.0.0.1", "localhost", "::1"}
+    allowed = (folder.parent, Path(tempfile.gettempdir()), project_root() / "data", Path("/dev"))
+    outside = {
+        path
+        for path in map(Path, reached["write"])
+        if not any(map(path.is_relative_to, allowed)) and "__pycache__" not in path.parts
+    }
+    assert len(reached["write"]) > 50
+    assert outside == set()
+
+
+def test_no_file_of_a_run_tells_whose_machine_it_was(smoke):
+    """Also inside what is packed: exports, checkpoints, arrays, the PDF."""
+    *_, folder = smoke
+    homes = {project_root(), Path.home(), folder.parent, Path(tempfile.gettempdir())}
+    secrets = [str(path).encode() for path in homes if len(path.parts) > 1]
+    secrets += [n.encode() for n in (getpass.getuser(), platform.node()) if len(n) > 5]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 60
+    for path in files:
+        contents = [path.read_bytes()]
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                contents += [archive.read(name) for name in archive.namelist()]
+                contents += [" ".join(archive.namelist()).encode()]
+        if path.suffix == ".pdf":
+            page = PdfReader(path)
+            contents += [
+                str(page.metadata).encode(),
+                *(p.extract_text().encode() for p in page.pages),
+            ]
+        for secret in secrets:
+            assert not any(secret in content for content in contents), (path.name, secret)
+
+
+def test_a_finished_run_vouches_for_its_files(smoke, monkeypatch, capsys):
+    *_, folder = smoke
+    monkeypatch.setenv("LAB_RUNS_DIR", str(folder.parent))
+    assert main(["verify", folder.name]) == 0
+    assert capsys.readouterr().out.count("files as it left them") == len(STEPS)
 
 
 def test_the_metrics_follow_from_the_predictions(smoke):
