@@ -102,6 +102,16 @@ def test_muons_update_is_close_to_orthogonal():
     assert torch.linalg.svdvals(filters.grad.flatten(1)).max() / singular.max() > 2
 
 
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_cleared_gradients_are_none_or_zero_as_pytorchs_optimisers_leave_them(set_to_none):
+    model = SimpleCNN()
+    optimizer = make_optimizer(settings(muon_lr=0.1), model)
+    step(model, optimizer)
+    optimizer.zero_grad(set_to_none)
+    for parameter in model.parameters():
+        assert parameter.grad is None if set_to_none else not parameter.grad.any()
+
+
 def test_muon_refuses_what_is_no_filter():
     with pytest.raises(ValueError, match="shape"):
         FilterMuon([nn.Parameter(torch.zeros(3, 3))], lr=0.1)
