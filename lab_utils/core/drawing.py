@@ -24,6 +24,7 @@ styled = matplotlib.rc_context({
     "axes.grid": True, "axes.axisbelow": True, "grid.color": "#e5e5e5", "grid.linewidth": 0.7,
     "legend.frameon": False, "lines.linewidth": 1.6,
     "svg.hashsalt": "lab",  # the same figure gives the same file
+    "text.parse_math": False,  # a class may be called $x$
 })  # fmt: skip
 
 

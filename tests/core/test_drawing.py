@@ -62,3 +62,12 @@ def test_a_figure_that_was_saved_is_shown_with_the_same_layout(file):
     assert drawn(saved).shape == pytest.approx(drawn(fresh).shape, abs=3)  # letters are hinted
     for one, other in zip(fresh.axes, saved.axes, strict=True):
         assert one.get_position().bounds == pytest.approx(other.get_position().bounds, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["$\\frac{1$", "a$b$c", "5 $"])
+def test_a_dollar_in_a_name_is_a_dollar(name):
+    figure = image_grid([np.zeros((2, 2, 3), np.uint8)], [name])
+    svg = drawing.Drawing("names", figure, "A caption.", "A text.").encode()
+    assert b"<svg" in svg or svg.startswith(b"\x89PNG")
+    assert figure.axes[0].texts[0].get_text() == name
+    assert not figure.axes[0].texts[0].get_parse_math()
