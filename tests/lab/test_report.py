@@ -176,6 +176,7 @@ def test_what_the_course_claims_stands_beside_this_runs_values(text, unusual):
         claims = found.split("documents, quoted, and what is true.")[-1]
         for value in values:
             assert value in claims
+        assert "; which is best, validation decides" in claims
         # These follow from what the documents say themselves.
         assert "20 epochs are 1,000,000 images: that time means 1,400 to 2,100 a second" in claims
         assert "Its log has 36 min 40 s, or 455 a second" in claims
