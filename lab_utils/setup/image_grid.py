@@ -30,7 +30,8 @@ class ImageGrid:
         x, y = (place[1] + 0.5) * self.right, 0.5 - (place[0] + 1) * self.down  # its centre
         extent = (x - width / 2, x + width / 2, y - height / 2, y + height / 2)
         self.ax.imshow(image, extent=extent, **({"interpolation": "nearest"} | options))
-        return self.ax.text(x, y + 0.53, title, ha="center", va="bottom", fontsize=7.5)
+        words = {"ha": "center", "va": "bottom", "fontsize": 7.5, "parse_math": False}
+        return self.ax.text(x, y + 0.53, title, **words)
 
 
 def image_grid(
