@@ -67,8 +67,8 @@ def test_a_recipe_and_the_course_take_turns_to_their_accuracy():
 
 
 def test_an_epoch_is_compared_with_the_course_and_with_the_peak():
-    rows = epoch.measure(Namespace(runs=1, steps=1, experiment="sprint"))
-    assert [row.what.split()[0] for row in rows] == ["SimpleCNN", "SimpleCNN", "sprint"]
+    rows = epoch.measure(Namespace(runs=1, steps=1, experiment="simple_fast"))
+    assert [row.what.split()[0] for row in rows] == ["SimpleCNN", "SimpleCNN", "simple_fast"]
     assert all(0 < row.ratio < 1.5 for row in rows[1:])  # of the processor's peak
 
 
