@@ -126,6 +126,15 @@ def unusual_all(folder) -> str:
     return told(run)
 
 
+def test_every_figure_of_merit_stands_in_its_own_row_and_column(text):
+    for row in (
+        "Accuracy 80.13% 78.03% 78.12%", "Cross-entropy \u2013 0.653 0.642",
+        "Macro precision \u2013 \u2013 0.793", "Macro recall \u2013 \u2013 0.781",
+        "Macro F1 \u2013 \u2013 0.77",
+    ):  # fmt: skip
+        assert row in text
+
+
 def test_a_complete_run_gives_a_report_that_is_read(complete):
     pdf = complete.file("report.pdf")
     assert 14 <= len(PdfReader(pdf).pages) <= 20
