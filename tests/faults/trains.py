@@ -19,7 +19,6 @@ from lab_utils.core import files
 from lab_utils.core.params import load_settings
 from lab_utils.core.run import Run
 
-
 _REFUSED = {"full": errno.ENOSPC, "read-only": errno.EROFS}
 
 
