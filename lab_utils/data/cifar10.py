@@ -59,7 +59,8 @@ def cifar10_folder() -> Path:
         try:
             return _download(own)
         except (*_BROKEN, EOFError, tarfile.TarError) as error:
-            problem += f" and could not be downloaded ({getattr(error, 'reason', None) or error})"
+            why = " ".join(str(getattr(error, "reason", None) or error).split())  # in one line
+            problem += f" and could not be downloaded ({why})"
     mend = f"set LAB_DATA_DIR to the folder that holds a whole {_FOLDER}, or use data=shapes"
     raise (LabError if found else NotFound)(f"{problem}; {mend}.")
 
