@@ -24,7 +24,9 @@ def section(run: Run) -> tuple[dict[str, Any], list[Drawing]]:
     always looked for in both. The values are plain, for JSON. Raises LabError where ``run`` has not
     been tested.
     """
-    mine, beside, committed = load(run), find_all(run.path.parent), find_all(results_dir())
+    damaged: dict[str, str] = {}
+    mine, beside = load(run), find_all(run.path.parent, damaged=damaged)
+    committed = find_all(results_dir(), damaged=damaged)
     in_full = any(run.done(step) for step in OPTIONAL)
     others = [r for r in beside if r.run.path != run.path] + (committed if in_full else [])
     groups = group([mine, *(r for r in others if r.test_split == mine.test_split)])
@@ -41,6 +43,7 @@ def section(run: Run) -> tuple[dict[str, Any], list[Drawing]]:
         "runs": len(used),
         "committed": sum(r.run.path.is_relative_to(results_dir()) for r in used),
         "left": 0 if in_full else len(committed),
+        "damaged": damaged,
         "apart": Counter(r.data for r in others if r.test_split != mine.test_split),
         "course": {name: g.row | {"train_accuracy": _trained(g)} for name, g in course.items()},
         "course_sentences": [sentence(pair) for pair in compare(list(course.values()))],

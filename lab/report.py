@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import json
 from pathlib import Path
 import re
+import sys
 from typing import Any
 
 from jinja2 import TemplateError
@@ -82,6 +83,9 @@ def _build(run: Run) -> Path:
     sources = _sources()
     if "05_evaluation" in done:
         inputs["compared"], drawings = section(run)
+        for name, why in inputs["compared"]["damaged"].items():  # with paths: not for the report
+            print(f"lab: left out of the comparison, {name}: {why}", file=sys.stderr)
+            inputs["compared"]["damaged"][name] = ""
         for drawing in drawings:  # no files of the run: what lies around it may change
             sources[drawing.file] = drawing.encode()
             inputs["figures"][drawing.name] = drawing.entry("05_evaluation")

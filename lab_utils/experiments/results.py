@@ -4,7 +4,6 @@
 weights, predicted classes for logits), so both are read by the same code.
 """
 
-from contextlib import suppress
 import math
 from pathlib import Path
 
@@ -142,11 +141,17 @@ def _named(word: str) -> list[Run]:
     raise LabError(f"{word!r} is no finished run, experiment or folder of results; see `lab list`.")
 
 
-def find_all(*folders: Path) -> list[Result]:
-    """The finished runs below ``folders``, or all there are; damaged ones are left out."""
+def find_all(*folders: Path, damaged: dict[str, str] | None = None) -> list[Result]:
+    """The finished runs below ``folders``, or all there are.
+
+    Damaged ones are left out; ``damaged`` takes what is wrong with each, by the run's name.
+    """
     results = []
     for place in dict.fromkeys(folders or (runs_dir(), results_dir())):  # each once
         for run in tested_runs(place):
-            with suppress(LabError):
+            try:
                 results.append(load(run))
+            except LabError as error:
+                if damaged is not None:
+                    damaged[run.name] = str(error)
     return results

@@ -198,3 +198,15 @@ def test_lab_compare_refuses_in_one_sentence(committed, capsys, words):
     errors = capsys.readouterr().err
     assert "'nothing' is no finished run" in errors or "Only runs on the same data" in errors
     assert errors.count("\n") == 1
+
+
+def test_a_damaged_neighbour_is_left_out_and_named(course, runs, capsys):
+    run = make_full(runs / "quick", correct=7812)
+    make_run(runs / "neighbour", correct=7900, seed=1).file("metrics.json").write_text("{")
+    pdf = report.build(run)
+    said = capsys.readouterr().err
+    assert said.startswith("lab: left out of the comparison, neighbour: ")
+    assert "metrics.json" in said and said.count("\n") == 1
+    text = words(pdf)
+    assert "Left out, because a file is damaged: neighbour." in text
+    assert str(runs) not in text
