@@ -122,7 +122,7 @@ class OpenNotebook:
 
     def said(self, words: str) -> str:
         """The text of the outputs of the one code cell whose source matches ``words``."""
-        return text_of(self.cells()[self.place(words)]["outputs"])
+        return text_of(self.cells()[self.place(words)]["outputs"]).strip()
 
     def place(self, words: str) -> int:
         """The number, from 0, of the one code cell whose source matches ``words``."""

@@ -596,3 +596,12 @@ def test_a_report_needs_no_pytorch():
     code = "import sys, lab.report, lab.student; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_a_lab_that_is_no_checkout_has_a_report_without_a_commit(tmp_path):
+    run = make_run(tmp_path / "unpacked")
+    manifest = run.manifest
+    for entry in manifest.values():
+        entry["git_commit"] = None  # as notebooks from a ZIP file have it
+    write_json(run.file("manifest.json"), manifest)
+    assert "0123456789ab" not in told(run)
