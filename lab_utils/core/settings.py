@@ -37,8 +37,7 @@ SCHEDULES = {
 }
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Rate = Annotated[float, Field(gt=0, le=1000)]
-# The channel blocks of vector units and tensor cores are multiples of 8.
-_Width = Annotated[int, Field(ge=8, multiple_of=8)]
+_Width = Annotated[int, Field(ge=8, multiple_of=8)]  # as the blocks of tensor cores are
 
 
 def _says(default: Any, meaning: str, **limits: Any) -> Any:
