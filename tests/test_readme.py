@@ -8,7 +8,7 @@ import pytest
 from lab_utils.core.params import project_root
 from lab_utils.experiments.folds import cross_validations
 from lab_utils.experiments.recipes import group
-from lab_utils.experiments.results import find_all
+from lab_utils.experiments.results import find_all, results_dir
 from lab_utils.experiments.significance import compare
 from lab_utils.speed.findings import committed
 
@@ -24,7 +24,7 @@ def table(head: str) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def groups():
-    return group(find_all())
+    return group(find_all(results_dir()))  # not a run that a test of this process has left
 
 
 def test_the_recipes_reach_what_the_kept_runs_did(groups):
