@@ -83,9 +83,10 @@ def _build(run: Run) -> Path:
     sources = _sources()
     if "05_evaluation" in done:
         inputs["compared"], drawings = section(run)
-        for name, why in inputs["compared"]["damaged"].items():  # with paths: not for the report
+        damaged = inputs["compared"].pop("damaged")
+        for name, why in damaged.items():  # with paths: the report has the names alone
             print(f"lab: left out of the comparison, {name}: {why}", file=sys.stderr)
-            inputs["compared"]["damaged"][name] = ""
+        inputs["compared"]["left_out"] = list(damaged)
         for drawing in drawings:  # no files of the run: what lies around it may change
             sources[drawing.file] = drawing.encode()
             inputs["figures"][drawing.name] = drawing.entry("05_evaluation")

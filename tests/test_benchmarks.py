@@ -3,10 +3,9 @@
 from argparse import Namespace
 from contextlib import contextmanager
 from itertools import pairwise
-import os
-from pathlib import Path
 
 import pytest
+from real import needs_cifar10
 
 from benchmarks import (
     changes,
@@ -17,13 +16,9 @@ from benchmarks import (
     scaling,
     time_to_accuracy,
 )  # fmt: skip
-from lab_utils.core.params import project_root
 from lab_utils.data.dataset import Split
 
-REAL = (project_root() / Path(os.environ.get("LAB_DATA_DIR") or "data")).resolve()
-pytestmark = pytest.mark.skipif(
-    not (REAL / "cifar-10-batches-py").is_dir(), reason="LAB_DATA_DIR has no CIFAR-10"
-)
+pytestmark = needs_cifar10
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def in_fresh_processes(files: Mapping[str, Path], images: Tensor) -> dict[str, T
     """
     with TemporaryDirectory() as place:
         np.save(Path(place, "images.npy"), images.numpy())
-        started, threads = [], torch.get_num_threads()
+        started, threads = [], max(1, torch.get_num_threads() // 2)  # of each of the two
         for allowed, group in (([], [ONNX, INT8]), (["torch"], [WEIGHTS, SCRIPT, PROGRAM])):
             chosen = {kind: str(files[kind].resolve()) for kind in group if kind in files}
             job = {"images": "images.npy", "threads": threads, "files": chosen}

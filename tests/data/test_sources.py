@@ -5,7 +5,6 @@ from functools import partial
 import hashlib
 import http.server
 import os
-from pathlib import Path
 import pickle
 import socket
 import subprocess
@@ -16,17 +15,16 @@ import threading
 from fabricate import begin
 import numpy as np
 import pytest
+from real import needs_cifar10
 import torch
 from torchvision.datasets import CIFAR10
 
 from lab_utils import LabError
-from lab_utils.core.params import project_root
 from lab_utils.core.settings import Settings
 from lab_utils.data import cifar10, sources
 from lab_utils.data.dataset import load, load_test
 from lab_utils.data.sources import cifar10_found_now, image_source, source_notice
 
-REAL = os.environ.get("LAB_DATA_DIR")
 FOLDER = "cifar-10-batches-py"
 
 
@@ -185,10 +183,7 @@ def test_a_run_stays_with_the_data_it_began_with(runs, tiny_cifar):
         load(run)
 
 
-@pytest.mark.skipif(
-    not REAL or not (project_root() / Path(REAL) / FOLDER).is_dir(),
-    reason="LAB_DATA_DIR has no CIFAR-10",
-)
+@needs_cifar10
 def test_the_official_cifar10_is_split_45000_5000_10000(runs):
     _forget()
     run = begin("05_evaluation", "quick", data="cifar10")

@@ -19,6 +19,7 @@ import numpy as np
 from papermill.exceptions import PapermillExecutionError
 from pypdf import PdfReader
 import pytest
+from real import needs_cifar10
 import torch
 
 from lab import runner
@@ -408,12 +409,7 @@ def test_papermill_runs_a_notebook_directly(tmp_path):
     assert (settings.experiment, settings.epochs, settings.train_size) == ("smoke", 2, 2000)
 
 
-REAL = (project_root() / Path(os.environ.get("LAB_DATA_DIR") or "data")).resolve()
-
-
-@pytest.mark.skipif(
-    not (REAL / "cifar-10-batches-py").is_dir(), reason="LAB_DATA_DIR has no CIFAR-10"
-)
+@needs_cifar10
 def test_two_epochs_on_the_real_cifar10_reach_60_percent(runs):
     run = begin("04_training", "quick", data="cifar10", epochs=2)
     dataset, machine = load(run), choose(run.settings)
