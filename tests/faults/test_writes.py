@@ -1,19 +1,23 @@
 """Killed at each write, or with a disk that is full or read-only: nothing is lost."""
 
 from itertools import count
-import os
-from pathlib import Path
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import time
 
+import nbformat
+from PIL import Image
+import psutil
 import pytest
 import torch
 
-from lab_utils.core.params import project_root
+from lab.verify import verify
+from lab_utils.core.files import read_json
+from lab_utils.core.manifest import read_figures, read_manifest
 from lab_utils.core.run import Run
+from lab_utils.evaluation.predictions import load_predictions
 from lab_utils.training.checkpoints import load_best, load_checkpoint
 from lab_utils.training.history import read_history
 
@@ -21,96 +25,102 @@ pytestmark = [
     pytest.mark.faults,
     pytest.mark.skipif(sys.platform != "linux", reason="forks, and kills with SIGKILL"),
 ]
+LAST, COPY = 62, "notebooks/01_setup.ipynb"  # the PDF is the last write of a run
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+SAME, LINE = "same weights and metrics, verified", "a sentence with the path, "
 
 
 @pytest.fixture(scope="module")
-def trains():
-    """``trains(folder, way, number)``: the exit code of `trains.py` for that line."""
-    root = project_root()
-    environment = os.environ | {
-        "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}", "LAB_SET": "", "OMP_NUM_THREADS": "1"
-    }  # fmt: skip
-    with subprocess.Popen(
-        [sys.executable, root / "tests/faults/trains.py"], env=environment, text=True, bufsize=1,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-
-        def once(folder: Path, way: str = "none", number: int = 0) -> int:
-            process.stdin.write(f"{folder} {way} {number}\n")
-            return int(process.stdout.readline())
-
-        once.process = process
-        yield once
-        process.stdin.close()
-
-
-@pytest.fixture(scope="module")
-def whole(trains, tmp_path_factory):
-    """The weights of a training that nothing happened to."""
+def whole(lab, tmp_path_factory):
+    """The weights and metrics of a run that nothing happened to."""
     folder = tmp_path_factory.mktemp("whole")
-    assert trains(folder) == 0
-    return weights(folder)
+    assert lab(folder) == 0
+    return weights(folder), metrics(folder)
 
 
 def weights(folder):
     return load_checkpoint(folder / "run/checkpoints/best.pt")["model"]
 
 
+def metrics(folder):
+    return read_json(folder / "run/metrics.json")
+
+
 def assert_whole_files(folder):
     """Whatever file is there is whole, old or new."""
     run = folder / "run"
-    if (run / "settings.yaml").is_file():
-        assert isinstance(Run.open(run).manifest, dict)
     for name, read in {
+        "settings.yaml": lambda _: Run.open(run), "manifest.json": lambda _: read_manifest(run),
         "checkpoints/last.pt": load_checkpoint, "checkpoints/best.pt": load_best,
-        "history.csv": read_history,
+        "history.csv": read_history, "predictions.npz": load_predictions,
+        "figures.json": lambda _: read_figures(run), "metrics.json": read_json,
     }.items():  # fmt: skip
         if (run / name).is_file():
             read(run / name)
+    for image in run.glob("figures/[!.]*.png"):
+        Image.open(image).verify()
+    for pdf in run.glob("report.pdf"):
+        assert pdf.read_bytes().startswith(b"%PDF")
 
 
-def ends_with_the_same_weights(trains, folder, whole):
+def assert_goes_on(lab, folder, whole):
+    """The same command ends as if nothing had been, and leaves nothing of what was."""
     assert_whole_files(folder)
-    assert trains(folder) == 0
-    after = weights(folder)
-    same = all(torch.equal(after[key], whole[key]) for key in whole)
-    Run.open(folder / "run").check("04_training")
+    assert lab(folder) == 0
+    after, (before, counted) = weights(folder), whole
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    assert metrics(folder) == counted
+    run = Run.open(folder / "run")
+    assert all(finding.good for finding in verify(run))
+    assert run.file("report.pdf").is_file()
     shutil.rmtree(folder)
-    return same
 
 
 @pytest.mark.parametrize(
-    ("way", "code"), [("before", -9), ("after", -9), ("full", 3), ("read-only", 3)]
+    ("way", "code"), [("before", -9), ("after", -9), ("full", 2), ("read-only", 2)]
 )
-def test_a_write_that_goes_wrong_costs_nothing(full, survived, trains, whole, tmp_path, way, code):
+def test_a_write_that_goes_wrong_costs_nothing(full, survived, lab, whole, tmp_path, way, code):
     tried = 0
-    for number in count() if full else (5,):  # until there is no such write
+    for number in count() if full else (30,):  # until there is no such write
         folder = tmp_path / str(number)
-        found = trains(folder, way, number)
+        found = lab(folder, way, number)
         if found == 0:
             break
         assert found == code, number
-        assert ends_with_the_same_weights(trains, folder, whole), number
+        assert_goes_on(lab, folder, whole)
         tried += 1
-    assert tried >= (10 if full else 1)  # the settings, the manifest, each epoch's files, ...
-    meant = "the same weights" if code == -9 else "a sentence with the path, then the same weights"
-    survived(f"a training whose write goes wrong: {way}", tried, meant)
+    assert tried >= (50 if full else 1)  # of all six steps, their notebooks' copies and the PDF
+    survived(f"a run whose write goes wrong: {way}", tried, SAME if code < 0 else f"{LINE}{SAME}")
 
 
-def test_a_kill_at_any_moment_costs_nothing(full, survived, trains, whole, tmp_path):
-    import psutil
+@pytest.mark.xfail(strict=True, reason="lab/runner.py tidies where it executes, and no copies")
+@pytest.mark.parametrize(("way", "number"), [("after", 8), ("full", 8), ("before", LAST)])
+def test_what_a_stopped_run_left_is_tidied_by_the_next(lab, tmp_path, way, number):
+    """The copy of a notebook that was just done, and half of a report."""
+    assert lab(tmp_path, way, number) in (-9, 2)
+    run = tmp_path / "run"
+    assert str(tmp_path) in (run / COPY).read_text() if number == 8 else list(run.glob(".report.*"))
+    assert lab(tmp_path) == 0
+    assert not list(run.rglob(".*.tmp.*"))
+    for copy in run.glob("notebooks/*"):
+        assert str(tmp_path) not in copy.read_text()
+        nbformat.read(copy, as_version=4)
 
-    rng, tries, killed = random.Random(0), 10 if full else 1, 0
-    for number in range(tries):
-        folder = tmp_path / str(number)
-        trains.process.stdin.write(f"{folder} none 0\n")
-        time.sleep(rng.uniform(0.0, 0.4))
-        for child in psutil.Process(trains.process.pid).children():
-            child.kill()
-        killed += int(trains.process.stdout.readline()) == -9
-        assert ends_with_the_same_weights(trains, folder, whole), number
-    assert killed or not full
-    survived("a training killed at a random moment", killed, "the same weights")
+
+def test_a_signal_at_any_moment_costs_nothing(full, survived, lab, whole, tmp_path):
+    rng, ended = random.Random(0), []
+    for number in range(30 if full else 2):
+        folder, sig = tmp_path / str(number), SIGNALS[number % len(SIGNALS)]
+        lab.process.stdin.write(f"{folder} none 0\n")
+        time.sleep(rng.uniform(0.1, 0.7))
+        for child in psutil.Process(lab.process.pid).children():
+            child.send_signal(sig)
+        ended += [int(lab.process.stdout.readline())]
+        assert ended[-1] in (0, 130, -sig), number  # 130 with the sentence
+        assert_goes_on(lab, folder, whole)
+    stopped = len(ended) - ended.count(0)
+    assert stopped or not full
+    survived("a run stopped by SIGKILL, TERM, HUP, INT at a random moment", stopped, SAME)
 
 
 def test_two_processes_on_one_run_are_told_apart(survived, tmp_path):
