@@ -13,12 +13,13 @@ from lab_utils.training.loop import Training
 
 Rows = Sequence[tuple[float, float, float, float]]  # of each epoch what the two loops returned
 TRAIN_LIMIT = 0.80  # below it a model could learn more: a rule of thumb for about ten classes
+LOST = 10.0  # a loss far beyond that of guessing, which is 5.3 among 200 classes
 
 
 class Verdict(NamedTuple):
     """What two accuracies say of a model."""
 
-    finding: str  # undertrained, underfitting, balanced or overfitting
+    finding: str  # diverged, undertrained, underfitting, balanced or overfitting
     reason: str  # as a sentence
 
 
@@ -28,12 +29,14 @@ def verdict(train_accuracy: float, history: Sequence[Epoch]) -> Verdict:
     ``train_accuracy`` must be measured as the validation accuracy of the last epoch was: the same
     weights, evaluation mode, no augmentation.
     """
-    val_accuracy = history[-1].val_accuracy
-    falling = len(history) > 1 and history[-1] is min(history, key=lambda row: row.val_loss)
-    gap = 100 * (train_accuracy - val_accuracy)
+    last, gap = history[-1], 100 * (train_accuracy - history[-1].val_accuracy)
+    falling = len(history) > 1 and last is min(history, key=lambda row: row.val_loss)
     finding, limit = "balanced", f"the {100 * LARGEST_GAP:.0f} points this lab accepts"
     reading = f", within {limit}" if gap >= 0 else ""
-    if gap > 100 * LARGEST_GAP:
+    if train_accuracy < TRAIN_LIMIT and max(last.train_loss, last.val_loss) > LOST:
+        losses = f"{last.train_loss:.2g} (training) and {last.val_loss:.2g} (validation)"
+        finding, reading = "diverged", f"; the losses ended at {losses}, so lower lr first of all"
+    elif gap > 100 * LARGEST_GAP:
         finding, reading = "overfitting", f", more than {limit}"
     elif train_accuracy < TRAIN_LIMIT:
         finding = "undertrained" if falling else "underfitting"
@@ -47,7 +50,7 @@ def verdict(train_accuracy: float, history: Sequence[Epoch]) -> Verdict:
     return Verdict(
         finding,
         f"{finding.capitalize()}: the model gets {train_accuracy:.1%} of training images and "
-        f"{val_accuracy:.1%} of validation images right{apart}{reading}.",
+        f"{last.val_accuracy:.1%} of validation images right{apart}{reading}.",
     )
 
 
@@ -152,8 +155,7 @@ def gradients(model: nn.Module) -> list[dict[str, Any]]:
     return [
         {"weights": name, "count": p.numel(), "norm": p.norm().item(),
          "gradient": p.grad.norm().item()}
-        for name, p in model.named_parameters()
-        if p.requires_grad and p.ndim > 1
+        for name, p in model.named_parameters() if p.requires_grad and p.ndim > 1
     ]  # fmt: skip
 
 
@@ -184,8 +186,7 @@ def results(training: Training) -> dict[str, Any]:
 
 def earlier_seconds(training: Training, opened_with: int) -> float:
     """How long other sessions trained, of which one left the notebook so many epochs."""
-    rows = training.history[: min(opened_with, training.resumed_from)]
-    return sum(row.seconds for row in rows)
+    return sum(row.seconds for row in training.history[: min(opened_with, training.resumed_from)])
 
 
 def pace(training: Training) -> str:
@@ -203,10 +204,9 @@ def pace(training: Training) -> str:
 
 def what_we_found(record: Mapping[str, Any]) -> str:
     """The results of notebook 04 as a Markdown list, from what it recorded."""
-    r = record
-    return f"""\
-- {r["epochs"]} epochs, {r["steps"]:,} steps, {r["train_seconds"]:.0f} s of training at
-  {r["images_per_second"]:,.0f} images/s on {r["device"]} in {r["precision"]}.
-- Best validation accuracy: **{r["best_val_accuracy"]:.2%}**, in epoch {r["best_epoch"]}; final
-  validation loss {r["final_val_loss"]:.3f}.
-- {r["verdict_reason"]}"""
+    return """\
+- {epochs} epochs, {steps:,} steps, {train_seconds:.0f} s of training at
+  {images_per_second:,.0f} images/s on {device} in {precision}.
+- Best validation accuracy: **{best_val_accuracy:.2%}**, in epoch {best_epoch}; final
+  validation loss {final_val_loss:.3f}.
+- {verdict_reason}""".format_map(record)

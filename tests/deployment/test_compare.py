@@ -3,12 +3,15 @@
 import ast
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
 import torch
 
 from lab_utils import LabError
+from lab_utils.core.params import project_root
 from lab_utils.deployment import compare, fresh
 from lab_utils.deployment.formats import open_model
 
@@ -114,6 +117,22 @@ def test_a_paired_difference_is_that_of_the_image_by_image_changes():
     mean = change.mean().item()
     assert found == pytest.approx((mean, mean - 1.96 * error, mean + 1.96 * error))
     assert compare.paired_difference(ours, ours) == (0, 0, 0)
+
+
+def test_06_judges_a_small_batch_by_the_size_of_the_logits():
+    """A network that diverged has logits of 10^8, whose rounding alone is off by more than 1."""
+    cells = nbformat.read(project_root() / "notebooks/06_deployment.ipynb", 4).cells
+    (cell,) = [c.source for c in cells if "classify(pixels[:size])" in c.source]
+    pixels, logits = torch.zeros(100, 3, 4, 4), torch.linspace(-1e8, 1e8, 400).reshape(100, 4)
+
+    def run_with(answers):
+        opened = SimpleNamespace(run=lambda some: answers[: len(some)])
+        names = {"torch": torch, "open_model": lambda _: opened, "files": {"ONNX": None}}
+        exec(cell, names | {"pixels": pixels, "answers": {"ONNX": logits}, "expected": logits})
+
+    run_with(logits + 8)
+    with pytest.raises(AssertionError):
+        run_with(logits + 1e5)
 
 
 def test_ties_are_counted():

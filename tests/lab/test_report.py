@@ -454,6 +454,16 @@ def test_names_stay_text_and_many_classes_and_epochs_fit(tmp_path, monkeypatch):
     assert len(PdfReader(run.file("report.pdf")).pages) <= 30
 
 
+def test_a_training_that_diverged_is_reported_with_numbers_of_any_size(tmp_path):
+    run = make_run(tmp_path / "lost")
+    change(run, "training.json", verdict="diverged", final_val_loss=3.6e12)
+    change(run, "metrics.json", test_loss=1.1e19)
+    found = told(run)
+    assert "1.1 \u00d7 10¹⁹" in found
+    assert "The training diverged" in found and "Lower the learning rate." in found
+    assert "It generalises" not in found
+
+
 RECIPES = {
     "speednet": {
         "optimizer": "sgd", "lr": 167, "bias_lr": 13, "muon_lr": 0.1, "schedule": "linear",

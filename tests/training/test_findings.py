@@ -153,3 +153,11 @@ def test_a_model_that_still_gets_better_is_undertrained_and_not_underfitting():
 
     assert verdict(0.60, rows(1.5, 1.3, 1.2))[0] == "undertrained"
     assert verdict(0.60, rows(1.5, 1.2, 1.3))[0] == "underfitting"
+
+
+def test_a_training_that_diverged_is_called_so():
+    """As one with lr=1000 does, whose loss never stops being a number."""
+    finding, sentence = verdict(0.104, history(0.10, 0.13, 0.10, losses=[1e22, 9e13, 3.6e12]))
+    assert finding == "diverged"
+    assert "ended at 1 (training) and 3.6e+12 (validation), so lower lr" in sentence
+    assert verdict(0.85, history(0.80, losses=[12.0]))[0] != "diverged"  # sure, and mostly right
