@@ -19,7 +19,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_core.utils import run_sync
 
 from lab import kernels
-from lab_utils import LabError
+from lab_utils import OUT_OF_MEMORY, LabError
 from lab_utils.core.files import one_training, write_json
 from lab_utils.core.params import project_root
 from lab_utils.core.run import METRICS, OPTIONAL, RECORDS, STEPS, Run, runs_dir
@@ -27,6 +27,7 @@ from lab_utils.core.run import METRICS, OPTIONAL, RECORDS, STEPS, Run, runs_dir
 # How many kernels get ready beside a step. The other steps time the machine or train on it, and a
 # kernel that starts would disturb them; 02 is followed by two of these.
 _KERNELS_AHEAD = {"02_data": 2, "05_evaluation": 1}
+_NO_WORDS = "CellExecutionError"  # papermill's name where a cell that stopped gave no error
 _NEEDED_BYTES = 200e6  # a run folder takes about 25 MB; the rest is room for other programs
 
 
@@ -102,6 +103,7 @@ def execute(run: Run, steps: Sequence[str], start: str | None = None) -> None:
 def _execute_all(run: Run, steps: Sequence[str]) -> None:
     import papermill  # noqa: F401 - takes a while, in which the fork server imports too
 
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what goes wrong is said here, once
     ready: list[AsyncKernelManager] = []  # the kernel of this step and those of the next ones
     try:
         for number, step in enumerate(steps):
@@ -135,6 +137,7 @@ def _execute_one(run: Run, step: str, kernel: AsyncKernelManager) -> None:
     copy = run.file(f"notebooks/{step}.ipynb")
     copy.parent.mkdir(exist_ok=True)
     where = f"the executed copy {copy} shows where"
+    mend = f"set a smaller batch_size or close other programs, then run the same again ({where})"
     try:
         papermill.execute_notebook(
             source, copy,
@@ -148,6 +151,9 @@ def _execute_one(run: Run, step: str, kernel: AsyncKernelManager) -> None:
             raise LabError(error.evalue) from None
         if error.ename in ("KeyboardInterrupt", "Stopped"):  # of `fit`, the second
             raise KeyboardInterrupt from None
+        # The second: there was not even enough to say what happened.
+        if OUT_OF_MEMORY.search(f"{error.ename} {error.evalue}") or error.ename == _NO_WORDS:
+            raise LabError(f"{step} ran out of memory; {mend}.") from None
         raise LabError(
             f"{step} stopped in cell {error.cell_index}, {error.ename}: {error.evalue}; {where}."
         ) from None
@@ -156,15 +162,12 @@ def _execute_one(run: Run, step: str, kernel: AsyncKernelManager) -> None:
     except BrokenPipeError:  # who read what `lab` prints has gone
         raise
     except OSError as error:
-        reason, mend = error.strerror or error, "make room, or choose another LAB_RUNS_DIR"
-        raise LabError(f"Cannot write {copy}: {reason}; {mend}.") from error
+        room = "make room, or choose another LAB_RUNS_DIR"
+        raise LabError(f"Cannot write {copy}: {error.strerror or error}; {room}.") from error
     except RuntimeError as error:  # nbclient's DeadKernelError is one
         if "Kernel" not in str(error):
             raise
-        raise LabError(
-            f"The kernel of {step} died, most likely out of memory; set a smaller batch_size or "
-            f"close other programs, then run the same command again ({where})."
-        ) from None
+        raise LabError(f"The kernel of {step} died, most likely out of memory; {mend}.") from None
     finally:
         _without_paths(copy)
 

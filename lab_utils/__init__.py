@@ -4,7 +4,14 @@ A room for each notebook (``setup``, ``data``, ``model``, ``training``, ``evalua
 ``deployment``, ``experiments``, ``speed``, ``insight``) and ``core``, which all of them use.
 """
 
+import re
+
 __version__ = "1.0.0"
+# As Python and NumPy, CUDA and MPS, cuBLAS, the allocators and loaders of Linux and Windows say it.
+OUT_OF_MEMORY = re.compile(
+    "MemoryError|out of memory|ALLOC_FAILED|not enough memory|bad_alloc|paging file is too small|"
+    "(can't|cannot|unable to|failed to) (allocate|map segment|start new thread)", re.IGNORECASE
+)  # fmt: skip
 
 
 class LabError(Exception):

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 import math
 from pathlib import Path
-import re
 import time
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lab_utils import LabError
+from lab_utils import OUT_OF_MEMORY, LabError
 from lab_utils.core.files import one_training, write_atomic
 from lab_utils.model.build import model_options
 from lab_utils.setup.hardware import synchronize
@@ -31,11 +30,6 @@ from lab_utils.training.loop import (
 )
 from lab_utils.training.pace import Pace
 from lab_utils.training.progress import Quiet as Quiet, TrainingProgress
-
-# As CUDA and MPS, cuBLAS, and the CPU allocator of Linux and of Windows say it.
-OUT_OF_MEMORY = re.compile(
-    "out of memory|ALLOC_FAILED|can't allocate memory|not enough memory", re.IGNORECASE
-)
 
 
 class Stopped(KeyboardInterrupt):
@@ -123,12 +117,11 @@ def _in_a_sentence(training: Training) -> Iterator[None]:
             f"Run this cell again to {'go on' if done else 'begin again'}."
         ) from None
     except (MemoryError, RuntimeError) as error:  # CUDA's own kind is a RuntimeError
-        if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
+        if not OUT_OF_MEMORY.search(repr(error)):
             raise
         size = training.settings.batch_size
-        raise LabError(
-            f"Out of memory at batch_size={size}; try batch_size={max(1, size // 2)}."
-        ) from error
+        words = f"Out of memory at batch_size={size}; try batch_size={max(1, size // 2)}."
+        raise LabError(words) from error
 
 
 def _epoch(training: Training, loops: tuple[Loop, Validate], pace: Pace, progress: Any) -> Epoch:
