@@ -37,6 +37,7 @@ SCHEDULES = {
 }
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Rate = Annotated[float, Field(gt=0, le=1000)]
+_Side = Annotated[int, Field(ge=16, le=256)]
 _Width = Annotated[int, Field(ge=8, multiple_of=8)]  # as the blocks of tensor cores are
 
 
@@ -69,7 +70,7 @@ class Settings(BaseModel):
     folds: int | None = _says(None, "k of k-fold cross-validation, for val_fraction.", ge=2)
     fold: int = _says(0, "Which of the folds is held out, counted from 0.", ge=0)
     val_fraction: float = _says(0.1, "Share held out, to choose the best epoch.", gt=0, lt=1)
-    image_size: int = _says(32, "Pixels a side, for data: folder.", ge=16, le=256)
+    image_size: _Side = _says(32, "Pixels a side, for data: folder.")
 
     # Model and seed
     model: Literal[*MODELS] = _says("simplecnn", "The network.")
@@ -91,9 +92,7 @@ class Settings(BaseModel):
         1e-3, "The largest learning rate, which sizes the steps: for Adam 0.001 is usual, for SGD "
         "on images 0.01 to 0.1; SpeedNet divides its logits and needs hundreds.",
     )  # fmt: skip
-    bias_lr: _Rate | None = _says(
-        None, "Learning rate of biases and norms, which are few and have far to go; None: lr."
-    )
+    bias_lr: _Rate | None = _says(None, "Of biases and norms, which have far to go; None: lr.")
     muon_lr: float | None = _says(
         None, "Convolution filters are moved by Muon, at this rate, with updates equally long in "
         "all directions: rare patterns are learned as fast as common ones.", gt=0, le=10,
@@ -124,9 +123,8 @@ class Settings(BaseModel):
     )  # fmt: skip
     epochs: int = _says(5, "Passes over the training images.", ge=1, le=10_000)
     patience: int | None = _says(
-        None, "Stops so many epochs after the best validation accuracy: more would cost time and, "
-        "where the model learns its images by heart, accuracy.", ge=1,
-    )  # fmt: skip
+        None, "Stops so many epochs after the best validation accuracy, before more do harm.", ge=1
+    )
     clip_norm: float | None = _says(
         None, "A longer gradient is shortened to this: no batch throws the weights far off.", gt=0
     )
@@ -142,6 +140,9 @@ class Settings(BaseModel):
     # Augmentation of the training images
     flip: bool = _says(True, "Mirror half of the images.")
     alternate_flip: bool = _says(False, "Every second epoch the mirror image, not by chance.")
+    train_sides: tuple[_Side, ...] = _says(
+        (), "Pixels a side in each epoch, the last in all others: small images first cost less."
+    )
     crop_padding: int = _says(4, "Pixels of border before a random crop.", ge=0, le=15)
     crop_fill: Literal["zero", "reflect"] = _says("zero", "What that border holds.")
     cutout: int = _says(0, "Side in pixels of a square that is blanked.", ge=0)
@@ -159,8 +160,8 @@ class Settings(BaseModel):
     )
 
     # Evaluation
-    tta: Literal["none", "flip", "flip_shift"] = _says(
-        "none", "Test-time augmentation: average over the mirror image, and shifts by a pixel."
+    tta: Literal["none", "flip", "flip_shift", "unsure"] = _says(
+        "none", "Averages over the mirror image and shifts by a pixel; unsure: only where in doubt."
     )
 
     # Machine
@@ -216,6 +217,8 @@ def _conflicts(s: Settings) -> list[tuple[object, str]]:
          "data=folder needs data_folder=PATH, which holds train/ and test/."),
         (s.pretrained and s.model != "resnet18",
          "pretrained=true needs model=resnet18; no other model has ImageNet weights."),
+        (s.train_sides and s.model == "simplecnn",
+         "train_sides needs a network for images of any size; choose another than simplecnn."),
         (s.fold and not s.folds, f"fold={s.fold} needs folds, the number of parts; set that too."),
         (s.folds and s.fold >= s.folds,
          f"fold={s.fold} is not there: folds={s.folds} are numbered from 0; use a lower one."),
@@ -233,6 +236,5 @@ def _conflicts(s: Settings) -> list[tuple[object, str]]:
         ((s.mixup or s.cutmix) and s.batch_size == 1,
          "mixup and cutmix mix the images of a batch; set batch_size to 2 or more."),
         (s.compile and s.accumulate > 1,  # https://github.com/pytorch/pytorch/issues/169545
-         "compile=true lets each batch overwrite the gradients of the one before, and cannot "
-         "add them up; set accumulate=1."),
+         "compile=true overwrites the gradients of the batch before; set accumulate=1."),
     ]  # fmt: skip

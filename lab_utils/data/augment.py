@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 
 def distort(
@@ -33,6 +33,15 @@ def distort(
         middle = 0 if ADJUSTMENTS[kind] is shift_hue else 1
         inputs = ADJUSTMENTS[kind](inputs, draw(middle, jitter[kind]))
     return (inputs * 255).round_().to(torch.uint8)
+
+
+def scaled(images: Tensor, side: int) -> Tensor:
+    """Square ``images`` (B, C, S, S) uint8 at ``side`` pixels a side; a float where on a GPU."""
+    if side == images.shape[-1]:
+        return images
+    if images.device.type != "cpu":  # torch scales whole numbers on the CPU alone
+        images = images.float()
+    return interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ class Augmentation:
     """What happens at random to the training images; the settings of these names say what.
 
     Cutout is DeVries and Taylor's (arXiv:1708.04552), ``alternate_flip`` Jordan's
-    (arXiv:2404.00498). Mixed targets have a share for each of ``classes``.
+    (arXiv:2404.00498), small images first Howard's (``train_sides``). Mixed targets have a share
+    for each of ``classes``.
     """
 
     flip: bool = False
@@ -34,6 +35,7 @@ class Augmentation:
     color_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     mixup: float = 0.0
     cutmix: float = 0.0
+    train_sides: tuple[int, ...] = ()
     classes: int = 10
 
 
@@ -176,12 +178,16 @@ class Batches:
         return crop(self._images, chosen, top, left, recipe.crop_padding)
 
     def _finish(self, images: Tensor) -> Tensor:
-        """Normalised inputs of a batch of uint8 ``images``; rotated, jittered, cut out before."""
+        """Normalised inputs of uint8 ``images``, rotated, jittered, scaled; cut out after that."""
         recipe = self.augmentation
         if recipe.rotation or any(recipe.color_jitter):
             from lab_utils.data.augment import distort
 
             images = distort(images, recipe.rotation, recipe.color_jitter, self.generator)
+        if recipe.train_sides:
+            from lab_utils.data.augment import scaled
+
+            images = scaled(images, recipe.train_sides[: self.epoch][-1])
         inputs = normalize(images, self.normalization)
         if not recipe.cutout:
             return inputs

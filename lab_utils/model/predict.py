@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from lab_utils.data.batches import Batches
 from lab_utils.data.dataset import Normalization, Split
@@ -18,32 +17,23 @@ def predict(
 ) -> tuple[Tensor, Tensor]:
     """Logits (N, K) float32 and targets (N,) int64, on the CPU, in the order of ``batches``.
 
-    ``tta`` (test-time augmentation) averages each image's logits over its mirror image (``flip``),
-    or half over these and half over two shifts by a pixel, mirrored too (``flip_shift``). The model
-    runs in evaluation mode and is put back as it was.
+    ``tta`` (test-time augmentation) averages each image's logits over several views of it, see
+    views.py. The model runs in evaluation mode and is put back as it was.
     """
+    look: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__
+    if tta != "none":
+        from lab_utils.model.views import VIEWS
+
+        look = VIEWS[tta]
     training = model.training
     model.eval()
     logits, targets = [], []
     for inputs, batch_targets in batches:
         with machine.autocast():
-            logits.append(_averaged(model, inputs, tta))
+            logits.append(look(model, inputs).float())
         targets.append(batch_targets)
     model.train(training)
     return torch.cat(logits).cpu(), torch.cat(targets).cpu()
-
-
-def _averaged(model: nn.Module, inputs: Tensor, tta: str) -> Tensor:
-    if tta == "none":
-        return model(inputs).float()
-
-    def both(views: Tensor) -> Tensor:
-        return (model(views).float() + model(views.flip(-1)).float()) / 2
-
-    if tta == "flip":
-        return both(inputs)
-    padded = pad(inputs, (1,) * 4, mode="reflect")
-    return both(inputs) / 2 + (both(padded[..., :-2, :-2]) + both(padded[..., 2:, 2:])) / 4
 
 
 def first_batch(

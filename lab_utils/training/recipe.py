@@ -20,9 +20,10 @@ _AUGMENTATION = ("flip", "alternate_flip", "crop_padding", "cutout", "rotation",
 _WHERE_ON = (
     "folds", "fold", "bias_lr", "muon_lr", "weight_decay", "warmup_epochs", "accumulate",
     "patience", "clip_norm", "ema_decay", "label_smoothing", "batch_norm_momentum", "mixup",
-    "cutmix", *_AUGMENTATION,
+    "cutmix", "train_sides", *_AUGMENTATION,
 )  # fmt: skip
-_OFF = {"accumulate": 1, "color_jitter": (0, 0, 0, 0)}  # of the others it is None, 0 or False
+# Of the others it is None, 0 or False.
+_OFF = {"accumulate": 1, "color_jitter": (0, 0, 0, 0), "train_sides": ()}
 
 
 @dataclass(frozen=True)

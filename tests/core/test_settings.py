@@ -66,6 +66,7 @@ def test_an_override_of_none_keeps_the_value():
         ({"schedule": "plateau", "gamma": 1}, ["set gamma below 1"]),
         ({"schedule": "plateau", "plateau_patience": 3, "patience": 4}, ["set patience=5 or more"]),
         ({"pretrained": True, "model": "convnet"}, ["pretrained=true needs model=resnet18"]),
+        ({"train_sides": [24, 32]}, ["choose another than simplecnn"]),
         ({"cutmix": 1, "batch_size": 1}, ["set batch_size to 2"]),
         ({"compile": True, "accumulate": 2}, ["compile=true", "set accumulate=1"]),
     ],

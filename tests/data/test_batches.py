@@ -241,6 +241,16 @@ def test_rotated_and_jittered_batches_follow_from_the_generators_state(split):
     assert not torch.equal(first, torch.cat([x for x, _ in plain]))
 
 
+def test_each_epoch_has_images_of_its_side_and_the_last_side_stays(images, split):
+    recipe = Augmentation(train_sides=(16, 24, 32))
+    batches = Batches(split, 40, BYTES, augmentation=recipe, generator=generator())
+    for side in (16, 24, 32, 32):
+        ((inputs, targets),) = batches
+        assert inputs.shape == (40, 3, side, side)
+        expected = tv.resize(images[targets], [side, side], antialias=True)
+        torch.testing.assert_close(inputs, expected.float(), atol=1.0, rtol=0)
+
+
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.4, 0.0), (0.0, 1.0), (1.0, 1.0)])
 def test_mixed_batches_tell_the_shares_of_the_images_that_are_in_each(mixup, cutmix):
     """Image i is all i: what a mixed image holds shows how much of which image is in it."""
@@ -285,8 +295,8 @@ def test_every_augmentation_of_the_settings_reaches_the_batches(split):
     dataset = Dataset("x", "", "", "", tuple("abcdefghij"), split, split, "")
     chosen = {"flip": False, "crop_padding": 2, "cutout": 3, "alternate_flip": True, "mixup": 0.2,
               "crop_fill": "reflect", "rotation": 5.0, "color_jitter": (0.1, 0.2, 0.3, 0.4),
-              "cutmix": 0.3}  # fmt: skip
-    settings = Settings(experiment="x", batch_size=8, **chosen)
+              "cutmix": 0.3, "train_sides": (16, 32)}  # fmt: skip
+    settings = Settings(experiment="x", model="speednet", batch_size=8, **chosen)
     batches = training_batches(settings, dataset, torch.device("cpu"))
     assert vars(batches.augmentation) == chosen | {"classes": 10}
     assert batches.batch_size == 8

@@ -478,7 +478,7 @@ RECIPES = {
     "resnet20": {"flip": False, "crop_padding": 0},
 }  # fmt: skip
 PHRASES = {
-    "speednet": "Test-time augmentation: average over the mirror image",
+    "speednet": "Averages over the mirror image and shifts by a pixel",
     "compactnet": "Falls along half a cosine to 0",
     "resnet18": "began as learned on ImageNet",
     "convnet": "Stops so many epochs after the best validation accuracy",
@@ -552,12 +552,14 @@ def test_results_that_are_a_link_out_of_the_run_folder_are_refused(tmp_path):
         report.build(run)
 
 
-def test_a_character_that_no_font_has_is_a_box_in_a_report_without_pdf_ua(tmp_path):
+def test_a_character_that_no_font_has_is_a_box_in_a_report_without_pdf_ua(tmp_path, capsys):
     private = "\U000f0000"  # of Unicode's private use: no font gives it a shape
     pdf = report.build(make_run(tmp_path / "odd", classes=["cat", f"dog {private}"]))
     metadata = PdfReader(pdf).trailer["/Root"]["/Metadata"].get_data()
     assert b"pdfuaid:part" not in metadata
     assert "dog" in words(pdf)
+    errors = capsys.readouterr().err
+    assert "could not be displayed" in errors and errors.count("\n") == 1
 
 
 def test_the_code_that_trained_the_network_is_printed(text):

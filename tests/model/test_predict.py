@@ -62,6 +62,20 @@ def test_views_of_an_image_are_averaged():
     assert averaged("flip_shift") == pytest.approx(expected)
 
 
+def test_only_where_two_classes_are_close_are_more_views_asked():
+    """Close: the second is more than half as likely as the first, log 2 = 0.69 in the logits."""
+    image = torch.zeros(3, 4, 4)
+    sure, unsure = image.clone(), image.clone()
+    sure[0, 0, 1], unsure[0, 0, 1] = 0.7, 0.69
+    together = [(torch.stack([sure, unsure, sure]), torch.zeros(3, dtype=torch.int64))]
+    logits, plain, averaged = (
+        predict(TopLeft(), together, MACHINE, tta)[0] for tta in ("unsure", "none", "flip_shift")
+    )
+    assert torch.equal(logits[[0, 2]], plain[[0, 2]])
+    assert torch.equal(logits[1], averaged[1])
+    assert not torch.equal(plain[1], averaged[1])
+
+
 def test_the_machines_precision_computes_and_the_logits_are_float32():
     model, kinds = nn.Sequential(nn.Conv2d(3, 2, 4), nn.Flatten()), []
     model[0].register_forward_hook(lambda _, inputs, output: kinds.append(output.dtype))
