@@ -149,6 +149,9 @@ def _compile(run: Run, sources: dict[str, bytes], inputs: dict[str, Any], ended:
             problem = error
             if "could not be displayed" not in error.message:
                 break
+            if way == _WAYS[-2]:
+                print(f"lab: {error.message}; install one, or the report has a box there and is "
+                "not PDF/UA.", file=sys.stderr)  # fmt: skip
     raise LabError(_explain(run, problem, sources, inputs))
 
 

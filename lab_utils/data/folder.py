@@ -39,11 +39,17 @@ def _hidden(path: Path) -> bool:
 def read(split: str, settings: Settings) -> Images:
     """Every image of ``<data_folder>/<split>/<class>/``, as squares of ``image_size`` pixels.
 
+    What a class name has that cannot be printed, such as a line break, is written as Python does.
     Decoded once and kept in ``data/``, one file for each folder and split, until a file of it
     changes. Raises LabError where classes are missing or have no readable image.
     """
     top, size = root(settings), settings.image_size
     classes = _classes(top)
+    shown = tuple(map(_printable, classes))
+    if not all(name.isascii() for name in shown):
+        from lab_utils.core.fonts import cover
+
+        cover(shown)
     files = [path for name in classes for path in image_files(top / split / name)]
     paths = [path.relative_to(top).as_posix() for path in files]
     states, this_module = [_state(path) for path in files], Path(__file__).read_bytes()
@@ -60,7 +66,7 @@ def read(split: str, settings: Settings) -> Images:
         folder = top / split / classes[min(empty)]
         raise LabError(f"{folder} holds no readable image; add some or remove it.")
     pixels = np.ascontiguousarray([decoded[path] for path in good])
-    images = Images(pixels, targets, classes, tuple(errors))
+    images = Images(pixels, targets, shown, tuple(errors))
     # A file that the system refuses, because it is locked or remote, may be readable next time.
     if not any(getattr(error, "errno", None) for error in errors.values()):
         keep(name, key, images)
@@ -80,6 +86,12 @@ def _classes(top: Path) -> tuple[str, ...]:
         found = f"train/ with {train} and test/ with {test}"
         raise LabError(f"{top} has {found}; give both the same two or more class folders.")
     return classes[0]
+
+
+def _printable(name: str) -> str:
+    """With ``\\n`` for a line break, which would split a row of a table, and the like."""
+    spaces = "\u00a0\u3000"  # the only ones that are not printable and do no harm
+    return "".join(c if c.isprintable() or c in spaces else ascii(c)[1:-1] for c in name)
 
 
 def _state(path: Path) -> tuple[int, ...]:

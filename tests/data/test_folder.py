@@ -259,3 +259,22 @@ def test_a_file_that_the_system_refuses_is_tried_again(image_folder, decoded, mo
         patch.setattr(Image, "open", refuse)
         assert read(image_folder).unreadable == ("train/a cat/1.jpg",)
     assert read(image_folder).unreadable == ()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such names on Windows")
+def test_a_line_break_in_a_class_name_stays_in_its_row(image_folder):
+    for part in ("train", "test"):
+        (image_folder / part / "a cat").rename(image_folder / part / "a\ncat\u202e")
+    found = read(image_folder, image_size=16)
+    assert found.classes == ("a\\ncat\\u202e", "dog_ä")
+    assert (found.targets == 0).sum() == 20
+
+
+def test_a_name_that_matplotlibs_font_lacks_is_covered_when_it_is_read(image_folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr("lab_utils.core.fonts.cover", asked.append)
+    read(image_folder, image_size=16)
+    for part in ("train", "test"):
+        (image_folder / part / "dog_ä").rename(image_folder / part / "dog")
+    read(image_folder, image_size=16)
+    assert asked == [("a cat", "dog_ä")]  # plain names ask for no font

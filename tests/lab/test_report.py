@@ -468,6 +468,7 @@ RECIPES = {
     "speednet": {
         "optimizer": "sgd", "lr": 167, "bias_lr": 13, "muon_lr": 0.1, "schedule": "linear",
         "warmup_fraction": 0, "tta": "flip_shift", "alternate_flip": True, "crop_fill": "reflect",
+        "train_sides": (24, 32),
     },
     "compactnet": {"optimizer": "sgd", "schedule": "cosine"},
     "resnet18": {"pretrained": True},
@@ -495,6 +496,7 @@ def test_other_networks_and_recipes_are_described_as_they_are(folder, model):
         change(run, "model.json", layers=layers)
     text = told(run, 4, 9)  # it is made, so the listing has found the network's class
     assert PHRASES.get(model, "") in text
+    assert ("scaled to 24 and 32 pixels a side" in text) == (model == "speednet")
     if model == "resnet20":  # only what was on while training is named
         assert "dropout" not in text.lower()
 
