@@ -14,17 +14,20 @@ from lab_utils.setup.figures import CHANNELS
 from lab_utils.setup.image_grid import ImageGrid, image_grid
 
 _MOST = 20  # classes in a grid of images
+_BARS = 40  # more would be a strip that nobody can read
 
 
 @styled
 def class_counts(dataset: Dataset) -> Drawing:
-    """A bar per class: its training images, then its validation images."""
+    """A bar per class: its training images, then its validation images; of the 40 smallest."""
     classes, splits = dataset.classes, (dataset.train, dataset.val)
     train, val = (torch.bincount(x.targets, minlength=len(classes)).numpy() for x in splits)
-    figure, ax = new_figure(6.4, max(2.0, 0.18 * len(classes) + 0.6))
-    ax.barh(classes, train, color=drawing.BLUE, label="training")
-    bars = ax.barh(classes, val, left=train, color=drawing.ORANGE, label="validation")
-    totals = [f"{total:,}" for total in train + val]
+    few = np.sort(np.argsort(train + val, kind="stable")[:_BARS])  # in the order of the classes
+    names = [classes[i] for i in few]
+    figure, ax = new_figure(6.4, max(2.0, 0.18 * len(few) + 0.6))
+    ax.barh(names, train[few], color=drawing.BLUE, label="training")
+    bars = ax.barh(names, val[few], left=train[few], color=drawing.ORANGE, label="validation")
+    totals = [f"{total:,}" for total in (train + val)[few]]
     ax.bar_label(bars, totals, padding=3, fontsize=8, color=drawing.GRAY)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
@@ -34,11 +37,12 @@ def class_counts(dataset: Dataset) -> Drawing:
     ax.set_xlabel("images")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     ranges = [f"{x.min():,} to {x.max():,}" if np.ptp(x) else f"{x[0]:,}" for x in (train, val)]
+    most = f"; the {_BARS} smallest of {len(classes)} classes" if len(classes) > _BARS else ""
     return Drawing(
         "class_counts", figure,
         f"Images per class of {dataset.title}: {train.sum():,} for training and {val.sum():,} held "
-        "out for validation.",
-        f"Horizontal bars, one for each of {len(classes)} classes: {ranges[0]} training images "
+        f"out for validation{most}.",
+        f"Horizontal bars, one for each of {len(few)} classes: {ranges[0]} training images "
         f"each, then {ranges[1]} validation images each.",
     )  # fmt: skip
 

@@ -18,6 +18,7 @@ from lab_utils.evaluation.metrics import ClassScores, confused_pairs
 from lab_utils.setup.image_grid import image_grid
 
 FEW = 20  # images, in a bin that tells too little
+_BARS = 40  # more would be a strip that nobody can read
 SURE = 0.9  # the probability from which on a mistake counts as confident
 
 
@@ -60,12 +61,16 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Drawing:
 
 @styled
 def per_class(rows: Sequence[ClassScores]) -> Drawing:
-    """Each class's accuracy (its recall) with its interval, and its precision; best on top."""
+    """Each class's accuracy (its recall) with its interval, and its precision; best on top.
+
+    Of more than 40 classes those of the lowest accuracy.
+    """
     frame = pd.DataFrame(rows).sort_values("recall", ascending=False, kind="stable")
     overall = np.average(frame.recall, weights=frame.support)
+    best, frame = frame.iloc[0], frame.tail(_BARS)
     ends = frame[["low", "high"]].sub(frame.recall, axis=0).abs().T.to_numpy()
-    places, names = range(len(rows)), [short(name, 20) for name in frame["name"]]
-    figure, ax = new_figure(HALF[0], 0.9 + 0.2 * len(rows))
+    places, names = range(len(frame)), [short(name, 20) for name in frame["name"]]
+    figure, ax = new_figure(HALF[0], 0.9 + 0.2 * len(frame))
     ax.barh(places, frame.recall, 0.7, xerr=ends, capsize=2, tick_label=names, color=BLUE)
     ax.plot(frame.precision, places, "D", color=ORANGE, markersize=4.5, label="precision")
     ax.axvline(overall, color=GRAY, linestyle="--", linewidth=1.2, label="all classes")
@@ -74,14 +79,15 @@ def per_class(rows: Sequence[ClassScores]) -> Drawing:
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(axis="y", visible=False)
     figure.legend(loc="outside upper right", ncols=2)
-    best, worst = frame.iloc[0], frame.iloc[-1]
+    worst = frame.iloc[-1]
+    lowest = f"; the {_BARS} lowest of {len(rows)} classes" if len(rows) > _BARS else ""
     return Drawing(
         "per_class",
         figure,
         "Accuracy of each class on the test images with its 95% interval: from "
         f"{worst.recall:.1%} ({worst['name']}) to {best.recall:.1%} ({best['name']}), "
-        f"{overall:.1%} over all.",
-        f"Horizontal bars of accuracy for {len(rows)} classes, best on top, each with an error bar "
+        f"{overall:.1%} over all{lowest}.",
+        f"Horizontal bars of accuracy for {len(frame)} classes, best on top, each with an error bar "
         "and a diamond for its precision; a dashed line marks all classes.",
     )
 

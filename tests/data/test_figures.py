@@ -34,6 +34,21 @@ def test_class_counts_tell_the_counts(dataset):
     assert widths == [9, 9, 4, 2, 2, 2]
 
 
+def test_of_very_many_classes_the_smallest_are_counted(dataset):
+    counts = [5] * 200
+    counts[7] = counts[150] = 2
+    many = replace(
+        dataset, classes=tuple(f"class {c}" for c in range(200)),
+        train=split(counts, lambda c: c), val=split([1] * 200, lambda c: c),
+    )  # fmt: skip
+    drawing = figures.class_counts(many)
+    (ax,) = drawing.figure.axes
+    assert drawing.caption.endswith("held out for validation; the 40 smallest of 200 classes.")
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert len(names) == 40 and {"class 7", "class 150"} < set(names)
+    assert drawing.figure.get_size_inches()[1] < 9  # a page
+
+
 def test_samples_are_the_first_images_of_each_class_row_by_row(dataset):
     drawing = figures.samples(dataset)
     assert "The first 4 training images of each class of Pets, 16 by 16 pixels" in drawing.caption

@@ -153,6 +153,17 @@ def test_the_figures_draw_any_number_of_classes(classes):
         assert drawing.file == f"figures/{drawing.name}.{kind}"
 
 
+def test_of_very_many_classes_the_least_accurate_are_drawn():
+    targets = torch.arange(200)
+    logits = answers(torch.where(targets == 150, 0, targets), 200)
+    names = [f"class {i}" for i in range(200)]
+    drawing = figures.per_class(metrics.per_class(logits, targets, names))
+    assert "from 0.0% (class 150) to 100.0%" in drawing.caption
+    assert drawing.caption.endswith("99.5% over all; the 40 lowest of 200 classes.")
+    labels = [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()]
+    assert len(labels) == 40 and labels[-1] == "class 150"
+
+
 def test_the_accuracy_over_all_classes_counts_images_not_classes():
     logits, targets = answers([0, 0, 0, 1, 0], 2), torch.tensor([0, 0, 0, 0, 1])
     caption = figures.per_class(metrics.per_class(logits, targets, ["cat", "dog"])).caption
