@@ -109,7 +109,7 @@ def test_what_a_stopped_run_left_is_tidied_by_the_next(lab, tmp_path, way, numbe
 
 def test_a_signal_at_any_moment_costs_nothing(full, survived, lab, whole, tmp_path):
     rng, ended = random.Random(0), []
-    for number in range(30 if full else 2):
+    for number in range(24 if full else 2):
         folder, sig = tmp_path / str(number), SIGNALS[number % len(SIGNALS)]
         lab.process.stdin.write(f"{folder} none 0\n")
         time.sleep(rng.uniform(0.1, 0.7))
