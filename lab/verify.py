@@ -94,6 +94,10 @@ def _metrics(run: Run) -> str:
 
     predictions, noted = load_predictions(run.file("predictions.npz")), run.read_json(METRICS)
     computed = summarize(predictions.logits, predictions.targets)
+    if lacks := ", ".join(computed.keys() - noted.keys()):
+        raise LabError(
+            f"{METRICS} is of another version of the lab, without {lacks}; run 05_evaluation again."
+        )
     if wrong := [name for name, value in computed.items() if not _close(noted[name], value)]:
         raise LabError(
             f"{METRICS} does not follow from predictions.npz ({', '.join(wrong)}); run "

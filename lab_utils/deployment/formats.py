@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lab_utils import LabError
+from lab_utils.core.manifest import check, read_manifest
 from lab_utils.core.run import METRICS, Run
 from lab_utils.data.dataset import Normalization
 from lab_utils.deployment import CHECKPOINT, FILES, INT8, ONNX, PROGRAM, SCRIPT, WEIGHTS
@@ -56,7 +57,9 @@ def open_model(path: str | os.PathLike) -> Opened:
 
 def _open_run(folder: Path) -> Opened:
     checkpoint, export = folder / "checkpoints/best.pt", folder / "exports" / FILES[ONNX]
-    opened = _or_none(export) if export.is_file() else None
+    if checkpoint.is_file():
+        _check(folder, "04_training", checkpoint)
+    opened = _or_none(folder, export) if export.is_file() else None
     # A training after the export leaves a file of other weights behind.
     if opened and (not checkpoint.is_file() or opened.about.checkpoint == fingerprint(checkpoint)):
         return opened
@@ -70,11 +73,19 @@ def _open_run(folder: Path) -> Opened:
         raise LabError(f"{checkpoint} is damaged; run 04_training again.") from error
 
 
-def _or_none(export: Path) -> Opened | None:
+def _or_none(folder: Path, export: Path) -> Opened | None:
     try:
+        _check(folder, "06_deployment", export)
         return open_model(export)
     except LabError:  # damaged, or no ONNX Runtime here
         return None
+
+
+def _check(folder: Path, step: str, path: Path) -> None:
+    """LabError where ``path`` is not as ``step`` left it: of another run, or with a flipped bit."""
+    name = path.relative_to(folder).as_posix()
+    noted = read_manifest(folder).get(step, {}).get("sha256", {})
+    check(folder, step, {name: noted[name]} if name in noted else {})
 
 
 def _open_pt(path: Path) -> Opened:
@@ -126,6 +137,9 @@ def _open_script(path: Path) -> Opened:
 
 
 def _open_program(path: Path) -> Opened:
+    with zipfile.ZipFile(path) as archive:  # torch does not look at its checksums
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(damaged)
     extra = {ABOUT: ""}
     run = torch.export.load(path, extra_files=extra).module()
     return Opened(PROGRAM, path, About.of_texts(json.loads(extra[ABOUT])), run)

@@ -87,8 +87,8 @@ def per_class(rows: Sequence[ClassScores]) -> Drawing:
         "Accuracy of each class on the test images with its 95% interval: from "
         f"{worst.recall:.1%} ({worst['name']}) to {best.recall:.1%} ({best['name']}), "
         f"{overall:.1%} over all{lowest}.",
-        f"Horizontal bars of accuracy for {len(frame)} classes, best on top, each with an error bar "
-        "and a diamond for its precision; a dashed line marks all classes.",
+        f"Horizontal bars of accuracy for {len(frame)} classes, best on top, each with an error "
+        "bar and a diamond for its precision; a dashed line marks all classes.",
     )
 
 

@@ -71,9 +71,9 @@ def load(run: Run) -> Result:
         return result
     except ValidationError as error:
         wrong = ", ".join(str(problem["loc"][0]) for problem in error.errors())
-        raise LabError(
-            f"{run.file(METRICS)} is damaged ({wrong}); run 05_evaluation again."
-        ) from None
+        old = all(problem["type"] == "missing" for problem in error.errors())
+        why = f"of another version of the lab, without {wrong}" if old else f"damaged ({wrong})"
+        raise LabError(f"{run.file(METRICS)} is {why}; run 05_evaluation again.") from None
     except (KeyError, TypeError, AttributeError):
         raise LabError(
             f"{run.file('manifest.json')} is damaged; delete it and run again."

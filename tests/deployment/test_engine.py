@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from lab_utils import LabError
+from lab_utils.core.files import write_json
+from lab_utils.core.manifest import checksums
 from lab_utils.deployment import formats
 from lab_utils.deployment.engine import Engine, Prediction
 from lab_utils.deployment.pixel_model import load_pixel_model
@@ -120,6 +122,37 @@ def test_without_a_sound_onnx_file_the_checkpoint_is_taken(folder):
     assert Engine(folder).kind == "checkpoint"
     (folder / "exports/model.onnx").unlink()
     assert Engine(folder).kind == "checkpoint"
+
+
+def test_of_a_run_folder_only_files_as_the_run_left_them_are_taken(folder, capfd):
+    """A flipped bit of an ONNX file, or another model's checkpoint, shows nowhere else."""
+    names = {"04_training": "checkpoints/best.pt", "06_deployment": "exports/model.onnx"}
+    manifest = {
+        s: {"status": "done", "sha256": checksums(folder, s, [n])} for s, n in names.items()
+    }
+    write_json(folder / "manifest.json", manifest)
+    assert Engine(folder).kind == "ONNX"
+    flip(folder / "exports/model.onnx")
+    assert Engine(folder).kind == "checkpoint"
+    (folder / "checkpoints/best.pt").write_bytes(b"of another run")
+    with pytest.raises(LabError, match=r"best\.pt is not as 04_training left it; put it back, or"):
+        Engine(folder)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "torch.export", "TorchScript"])
+def test_a_flipped_bit_in_a_file_that_has_checksums_is_found(folder, kind, capfd):
+    path = {"checkpoint": folder / "checkpoints/best.pt"}.get(kind)
+    path = path or folder / "exports" / formats.FILES[kind]
+    flip(path)
+    with pytest.raises(LabError, match=path.name):
+        Engine(path)
+    assert capfd.readouterr().err == ""
 
 
 def test_after_another_training_the_old_exports_are_not_taken(folder, picture):

@@ -161,3 +161,12 @@ def test_damaged_results_are_left_out_and_other_data_told_apart(runs):
     assert sorted(names) == ["case_study", "quick", "smoke"]
     assert len({result.test_split for result in found}) == 3
     assert find_all(runs / "nowhere") == []
+
+
+def test_metrics_that_lack_a_figure_are_of_another_version(runs):
+    run = make_tested()
+    metrics = run.read_json("metrics.json")
+    del metrics["test_loss"]
+    write_json(run.file("metrics.json"), metrics)
+    with pytest.raises(LabError, match=r"another version of the lab, without test_loss; run 05_ev"):
+        results.load(run)

@@ -69,6 +69,14 @@ def test_what_was_changed_is_named_and_the_exit_code_is_1(run, capsys):
     assert "metrics.json does not follow from predictions.npz (test_accuracy)" in text
 
 
+def test_metrics_of_another_version_of_the_lab_are_called_so(run):
+    metrics = run.read_json("metrics.json")
+    del metrics["ece"]
+    write_json(run.file("metrics.json"), metrics)
+    (found,) = [finding.found for finding in verify.verify(run) if finding.what == "metrics"]
+    assert "metrics.json is of another version of the lab, without ece; run 05_eval" in found
+
+
 def test_files_of_another_run_with_the_checksums_of_none_are_found_by_what_they_say(run):
     """Without checksums, as in a run of an older lab: the numbers contradict each other."""
     manifest = run.manifest
