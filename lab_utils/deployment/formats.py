@@ -129,6 +129,7 @@ def _open_weights(path: Path) -> Opened:
 
 
 def _open_script(path: Path) -> Opened:
+    _check_zip(path)
     extra = {ABOUT: ""}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # that TorchScript is deprecated
@@ -136,10 +137,15 @@ def _open_script(path: Path) -> Opened:
     return Opened(SCRIPT, path, About.of_texts(json.loads(extra[ABOUT])), run)
 
 
-def _open_program(path: Path) -> Opened:
-    with zipfile.ZipFile(path) as archive:  # torch does not look at its checksums
+def _check_zip(path: Path) -> None:
+    """BadZipFile for a flipped bit: torch does not look at the checksums that a zip file has."""
+    with zipfile.ZipFile(path) as archive:
         if damaged := archive.testzip():
             raise zipfile.BadZipFile(damaged)
+
+
+def _open_program(path: Path) -> Opened:
+    _check_zip(path)
     extra = {ABOUT: ""}
     run = torch.export.load(path, extra_files=extra).module()
     return Opened(PROGRAM, path, About.of_texts(json.loads(extra[ABOUT])), run)
