@@ -1,9 +1,11 @@
 """The command line says what is there and what can be done, in a line or a sentence."""
 
+import os
 import subprocess
 import sys
 
 from fabricate import make_run
+import pytest
 
 from lab.cli import main
 from lab.runner import execute, pending
@@ -75,3 +77,41 @@ def test_the_process_is_prepared_before_torch_is_loaded(runs, monkeypatch):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "PASSIVE False"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (KeyboardInterrupt(), 130, "lab: stopped"),
+        (MemoryError(), 2, "lab: Out of memory"),
+        (OSError(12, "Cannot allocate memory"), 2, "lab: Out of memory"),
+        (ImportError("libtorch.so: failed to map segment from shared object"), 2, "lab: Out of"),
+    ],
+)
+def test_what_stops_the_command_while_it_is_imported_is_a_sentence(
+    monkeypatch, capsys, error, code, sentence
+):
+    class Stops:
+        def find_spec(self, name, *_):
+            if name == "lab.commands":
+                raise error
+
+    monkeypatch.delitem(sys.modules, "lab.commands", raising=False)
+    monkeypatch.delattr("lab.commands", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Stops(), *sys.meta_path])
+    assert main(["list"]) == code
+    errors = capsys.readouterr().err.strip()
+    assert errors.startswith(sentence) and "\n" not in errors
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closed streams as in a POSIX shell")
+@pytest.mark.parametrize("closed", [(0,), (1,), (0, 1, 2)])
+def test_closed_streams_are_nothing_that_a_later_file_could_become(runs, tmp_path, closed):
+    """As in `lab list <&- >&-`: a pipe that got the number 1 would be printed to."""
+    code = (
+        f"import os; [os.close(i) for i in {closed}]\n"
+        "from lab.cli import main; code = main(['list'])\n"
+        "opened = os.open(os.devnull, os.O_RDONLY)\n"
+        "os._exit(code or 10 * (opened < 3))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=project_root()).returncode == 0
