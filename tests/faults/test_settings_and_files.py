@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from lab import cli, student, verify
+from lab import commands, student, verify
 from lab_utils import LabError
 from lab_utils.core import params
 from lab_utils.core.files import write_json
@@ -139,7 +139,7 @@ def readers(run):
     path = run.path
     return [
         lambda: Run.open(path), lambda: Run.open(path).manifest, lambda: load(Run.open(path)),
-        lambda: find_all(path.parent), lambda: cli._row(run.name),
+        lambda: find_all(path.parent), lambda: commands._row(run.name),
         lambda: verify.verify(Run.open(path)), lambda: read_history(run.file("history.csv")),
         lambda: load_predictions(run.file("predictions.npz")),
         lambda: load_best(run.file("checkpoints/best.pt")),
