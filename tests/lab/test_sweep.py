@@ -13,7 +13,7 @@ from filelock import FileLock
 import pytest
 
 from lab.cli import main
-from lab.sweep import parse_grid, plan, time_left
+from lab.sweep import parse_grid, plan, sweep, time_left
 from lab_utils import LabError
 from lab_utils.core.files import write_json
 from lab_utils.core.params import default_name, project_root
@@ -41,6 +41,18 @@ def executed(runs, monkeypatch):
 
     monkeypatch.setattr("lab.sweep.execute", fake)
     return seen
+
+
+def test_a_run_that_another_process_works_on_is_named_and_the_sweep_goes_on(runs, monkeypatch):
+    monkeypatch.setattr("lab.kernels.start_fork_server", lambda: None)
+    monkeypatch.setattr("lab.runner._execute_all", lambda *_: None)
+    monkeypatch.setattr("lab.sweep.result", lambda _: "done")
+    settings = plan(["smoke"], {}, {}, seeds=2)
+    first = Run.create(settings[0])
+    with FileLock(first.file(".lock")):
+        failed = sweep(settings)
+    assert list(failed) == [first.name]
+    assert failed[first.name].startswith("Another process is working on run 'smoke-seed=0'")
 
 
 def test_seeds_are_counted_from_0_and_every_recipe_gets_each(runs):
