@@ -1,0 +1,5 @@
+"""``python -m benchmarks.search EXPERIMENT --set KEY=VALUE``."""
+
+from benchmarks.search.attempts import main
+
+main()
