@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 from real import needs_cifar10
+import torch
 
 from benchmarks import (
     changes,
@@ -16,6 +17,7 @@ from benchmarks import (
     scaling,
     time_to_accuracy,
 )  # fmt: skip
+from benchmarks.search import attempts
 from lab_utils.data.dataset import Split
 
 pytestmark = needs_cifar10
@@ -33,7 +35,9 @@ def little(monkeypatch):
     """500 training images and 200 test images."""
     dataset, test = common.cifar10(500)
     few = Split(test.images[:200], test.targets[:200])
-    for module in (changes, epoch, input_pipeline, precision, scaling, time_to_accuracy):
+    for module in (
+        changes, epoch, input_pipeline, precision, scaling, time_to_accuracy, attempts
+    ):  # fmt: skip
         if hasattr(module, "course"):
             monkeypatch.setattr(module, "course", short_course)
         monkeypatch.setattr(module, "cifar10", lambda *_: (dataset, few))
@@ -59,6 +63,27 @@ def test_a_recipe_and_the_course_take_turns_to_their_accuracy():
     assert "MISSES 79.84%" in row.what  # of 500 images
     assert row.ratio == row.baseline / row.ours
     assert row.runs == 2
+
+
+def test_the_search_trains_on_what_it_does_not_judge_and_keeps_each_try(monkeypatch, tmp_path):
+    whole, _ = attempts.cifar10()
+    kept, held = attempts.held_out(whole, 10)
+    assert held.targets.bincount().tolist() == [10] * 10
+    together = torch.cat([kept.train.images, held.images]).flatten(1)
+    assert len(kept.train) == 400
+    assert len(together.unique(dim=0)) == len(whole.train.images.flatten(1).unique(dim=0))
+
+    tried = tmp_path / "tried.csv"
+    arguments = ["simple_fast", "--set", "epochs=1", "tta=flip", "--seeds", "2", "--csv", tried]
+    monkeypatch.setattr(attempts, "held_out", lambda dataset: (kept, held))
+    monkeypatch.setattr("sys.argv", ["search", *map(str, arguments)])
+    attempts.main()
+    names, *rows = [line.split(",") for line in tried.read_text().splitlines()]
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    assert [(row["changes"], row["seed"]) for row in found] == [
+        ("epochs=1 tta=flip", "0"), ("epochs=1 tta=flip", "1")
+    ]  # fmt: skip
+    assert all(0 <= float(row[view]) <= 1 for row in found for view in attempts.VIEWS)
 
 
 def test_an_epoch_is_compared_with_the_course_and_with_the_peak():
