@@ -1,6 +1,7 @@
 """Too little memory: one sentence from every command and step, wherever it runs out."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,7 +11,6 @@ import psutil
 import pytest
 
 from lab_utils.core.params import project_root
-from lab_utils.core.run import Run
 
 pytestmark = [
     pytest.mark.faults,
@@ -31,11 +31,20 @@ def lab(*words, runs, megabytes):
 
 
 def is_one_sentence(done):
-    """Whether a command ended as it should: done, or one sentence about memory and no more."""
-    lines = [line for line in done.stderr.splitlines() if "torch/" not in line]  # torch's own log
+    """Whether a command ended as it should: done, or with one sentence about memory.
+
+    A line of a C library that gives up (libzmq, torch) is not the lab's to hold back.
+    """
+    said = [line for line in done.stderr.splitlines() if line.startswith("lab: ")]
     if done.returncode == 0:
-        return not lines
-    return done.returncode == 2 and len(lines) == 1 and "memory" in lines[0]
+        return not done.stderr
+    return (
+        done.returncode == 2
+        and len(said) == 1
+        and "memory" in said[0]
+        and "Traceback" not in done.stderr
+        and len(done.stderr.splitlines()) <= 2
+    )
 
 
 def test_a_command_without_memory_for_pytorch_is_one_sentence(full, survived, tmp_path):
@@ -59,7 +68,7 @@ def test_every_step_that_runs_out_of_memory_is_one_sentence(full, survived, tmp_
         done = lab(*RUN, runs=tmp_path, megabytes=megabytes)
         assert is_one_sentence(done), (megabytes, done.stderr)
         if done.returncode:
-            stopped.add(Run.open(tmp_path / "tiny").manifest.popitem()[0])
+            stopped.add(re.search(r"0\d_\w+", done.stderr)[0])  # the step that it names
     assert stopped
     survived("whole runs with little memory", len(limits), f"one sentence, in {sorted(stopped)}")
 
