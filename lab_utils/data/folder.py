@@ -47,7 +47,7 @@ def read(split: str, settings: Settings) -> Images:
     classes = _classes(top)
     shown = tuple(map(_printable, classes))
     if not all(name.isascii() for name in shown):
-        from lab_utils.core.fonts import cover
+        from lab_utils.setup.fonts import cover
 
         cover(shown)
     files = [path for name in classes for path in image_files(top / split / name)]

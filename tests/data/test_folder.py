@@ -272,7 +272,7 @@ def test_a_line_break_in_a_class_name_stays_in_its_row(image_folder):
 
 def test_a_name_that_matplotlibs_font_lacks_is_covered_when_it_is_read(image_folder, monkeypatch):
     asked = []
-    monkeypatch.setattr("lab_utils.core.fonts.cover", asked.append)
+    monkeypatch.setattr("lab_utils.setup.fonts.cover", asked.append)
     read(image_folder, image_size=16)
     for part in ("train", "test"):
         (image_folder / part / "dog_ä").rename(image_folder / part / "dog")

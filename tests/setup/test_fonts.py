@@ -7,8 +7,8 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 import pytest
 
-from lab_utils.core import fonts
 from lab_utils.core.drawing import new_figure
+from lab_utils.setup import fonts
 
 NOWHERE = "\U000f0000"  # of Unicode's private use
 
