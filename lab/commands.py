@@ -31,8 +31,7 @@ def run(options: argparse.Namespace) -> None:
 
     if "02_data" not in steps and (hint := cifar10_found_now(run)):
         print(hint)
-    if steps:
-        execute(run, steps, start)
+    execute(run, steps, start)
     report, seconds = _written(run), time.perf_counter() - started
     print(f"{result(run)}, wall time {seconds:.0f} s, report {report}")
 
@@ -95,6 +94,8 @@ def open(options: argparse.Namespace) -> int:
     """JupyterLab at the project's folder, where links to runs and solutions work."""
     page = "/lab/tree/notebooks/01_setup.ipynb"
     arguments = [f"--ServerApp.root_dir={project_root()}", f"--LabApp.default_url={page}"]
+    # Or its page would ask the network for a newer one.
+    arguments += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     return subprocess.call([sys.executable, "-m", "jupyterlab", *arguments])
 
 

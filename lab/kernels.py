@@ -6,6 +6,7 @@ Elsewhere such copies are unsafe or impossible, and each kernel imports for itse
 """
 
 from contextlib import suppress
+import ctypes
 import importlib
 from multiprocessing.connection import Connection, Pipe
 import os
@@ -121,6 +122,9 @@ class _Forked(psutil.Process):
 def serve(handle: int) -> None:
     """Import, then fork a kernel for each request and answer with its id, as long as `lab` runs."""
     requests, server, pid = Connection(handle), os.getpid(), None
+    # Should `lab` end while an import hangs (OpenBLAS asks for ever for memory that is not to be
+    # had), nobody would read from the pipe that it is closed: PR_SET_PDEATHSIG, see prctl(2).
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     with suppress(Exception):  # a kernel that then imports for itself shows what went wrong
         for name in ("ipykernel.kernelapp", *_IMPORTS):
             importlib.import_module(name)

@@ -83,13 +83,16 @@ def execute(run: Run, steps: Sequence[str], start: str | None = None) -> None:
     os.environ["LAB_RUN"] = run.name  # so that no notebook in Lab follows what runs here
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars would fill the executed notebooks
     os.environ.pop("JPY_SESSION_NAME", None)  # `lab run` in a cell of JupyterLab: nobody watches
-    kernels.start_fork_server()
+    if steps:
+        kernels.start_fork_server()
     try:
         with FileLock(run.file(".lock"), timeout=0):  # freed when the process ends, however
             with one_training(run.path):  # not while a notebook in JupyterLab trains it
                 pass
             for left_over in run.path.rglob(".*.tmp.*"):  # of a process that was killed
                 left_over.unlink()
+            for copy in run.path.glob("notebooks/*.ipynb"):  # it had no time to
+                _without_paths(copy)
             run.forget(steps)
             if start is not None:  # 08 and 09 too: their results are of what is made anew
                 run.forget([step for step in RECORDS if step >= start], fresh=True)
@@ -179,8 +182,11 @@ def _without_paths(copy: Path) -> None:
     """
     try:
         notebook = json.loads(copy.read_text(encoding="utf-8"))
-        notebook["metadata"]["papermill"] |= {"input_path": copy.name, "output_path": copy.name}
+        papermill = notebook["metadata"]["papermill"]
+        before = dict(papermill)
+        papermill |= {"input_path": copy.name, "output_path": copy.name}
     except (OSError, ValueError, LookupError):
         copy.unlink(missing_ok=True)
     else:
-        write_json(copy, notebook)
+        if papermill != before:
+            write_json(copy, notebook)

@@ -106,13 +106,8 @@ def test_a_sweeps_kernels_listen_and_ask_on_this_machine_alone(full, survived, w
     survived("`lab sweep` and its kernels, watched", len(seen), "sockets, on loopback alone")
 
 
-_ASKS = pytest.mark.xfail(strict=True, reason="`lab open` leaves JupyterLab's look at PyPI on")
-
-
 @pytest.mark.skipif(os.name != "posix", reason="ends it with a signal")
-@pytest.mark.parametrize(
-    "page", ["lab", pytest.param("lab/api/update", marks=_ASKS)], ids=["page", "update"]
-)
+@pytest.mark.parametrize("page", ["lab", "lab/api/update"])
 def test_jupyterlab_listens_on_this_machine_alone(full, survived, watched, tmp_path, page):
     if not full:
         pytest.skip("takes ten seconds: pytest -m faults")

@@ -93,7 +93,6 @@ def test_a_write_that_goes_wrong_costs_nothing(full, survived, lab, whole, tmp_p
     survived(f"a run whose write goes wrong: {way}", tried, SAME if code < 0 else f"{LINE}{SAME}")
 
 
-@pytest.mark.xfail(strict=True, reason="lab/runner.py tidies where it executes, and no copies")
 @pytest.mark.parametrize(("way", "number"), [("after", 7), ("full", 8), ("before", LAST)])
 def test_what_a_stopped_run_left_is_tidied_by_the_next(lab, tmp_path, way, number):
     """The copy of a notebook that was just done, and half of a report."""

@@ -200,3 +200,23 @@ def test_kernels_end_with_the_process_that_started_them(tmp_path, how):
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     (pid,) = done.stdout.split()
     assert ended(int(pid))
+
+
+@LINUX
+def test_the_server_ends_with_the_lab_even_while_an_import_hangs(tmp_path):
+    begun = tmp_path / "begun"
+    (tmp_path / "torchvision.py").write_text(f"open({str(begun)!r}, 'w')\nwhile True: pass\n")
+    code = "from lab import kernels; kernels.start_fork_server(); "
+    code += "print(kernels._ForkServer.running.process.pid, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=project_root(), text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    ) as lab:  # fmt: skip
+        server = int(lab.stdout.readline())
+        for _ in range(600):
+            if begun.exists():
+                break
+            time.sleep(0.1)
+        assert begun.exists()
+        lab.kill()
+    assert ended(server)
