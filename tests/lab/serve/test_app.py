@@ -269,5 +269,5 @@ def test_the_web_framework_is_the_services_alone():
             web = [n for n in names if n.split(".")[0] in ("fastapi", "uvicorn", "starlette")]
             assert not web, path
             if any(name.startswith("lab.serve") for name in names):
-                assert path.name == "cli.py"
+                assert path.name == "commands.py"
                 assert node.col_offset > 0  # inside a function: `lab run` does not load it
