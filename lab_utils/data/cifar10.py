@@ -17,12 +17,17 @@ from lab_utils.core.params import expanded, project_root
 from lab_utils.data.images import Images
 
 _FOLDER = "cifar-10-batches-py"
+_MEND = f"set LAB_DATA_DIR to the folder that holds a whole {_FOLDER}, or use data=shapes"
 # What a download raises: RuntimeError where it was cut off, and the MD5 says so.
 _BROKEN = (OSError, RuntimeError, HTTPException)
 
 
 class NotFound(LabError):
-    """CIFAR-10 is nowhere and cannot be downloaded."""
+    """CIFAR-10 is not in the places ``where`` and cannot be downloaded: ``why`` has no path."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"CIFAR-10 was not found in {where}{why}; {_MEND}.")
+        self.why = why
 
 
 def places() -> list[Path]:
@@ -48,21 +53,20 @@ def cifar10_folder() -> Path:
 
     Raises NotFound, or LabError where files fail the MD5 check and cannot be replaced.
     """
-    found, own = find(), places()[-1]
-    problem = f"CIFAR-10 was not found in {' and '.join(map(str, places()))}"
-    if found:
-        damaged = _damaged_file(found / _FOLDER)
-        if not damaged:
-            return found
-        problem = f"{damaged} is missing or damaged (MD5 check failed)"
+    found, own, why = find(), places()[-1], ""
+    damaged = found and _damaged_file(found / _FOLDER)
+    if found and not damaged:
+        return found
     if found in (None, own):  # the lab puts nothing into a folder of the user's
         try:
             return _download(own)
         except (*_BROKEN, EOFError, tarfile.TarError) as error:
-            why = " ".join(str(getattr(error, "reason", None) or error).split())  # in one line
-            problem += f" and could not be downloaded ({why})"
-    mend = f"set LAB_DATA_DIR to the folder that holds a whole {_FOLDER}, or use data=shapes"
-    raise (LabError if found else NotFound)(f"{problem}; {mend}.")
+            # Not where: a run that falls back keeps this, and an OSError may name a path.
+            what = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+            why = f" and could not be downloaded ({' '.join(str(what).split())})"  # in one line
+    if not found:
+        raise NotFound(" and ".join(map(str, places())), why)
+    raise LabError(f"{damaged} is missing or damaged (MD5 check failed){why}; {_MEND}.")
 
 
 def _damaged_file(folder: Path) -> Path | None:

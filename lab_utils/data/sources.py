@@ -1,7 +1,4 @@
-"""Which data set a run uses and where its images are.
-
-A run on CIFAR-10 loads nothing of the other data sets.
-"""
+"""Which data set a run uses and where its images are; one on CIFAR-10 loads no other's code."""
 
 from typing import NamedTuple
 
@@ -25,14 +22,14 @@ def read(name: str, split: str, settings: Settings) -> Images:
 
 
 def resolve_auto() -> tuple[str, str]:
-    """What ``data: auto`` means here: ``("cifar10", "")``, or ``("shapes", why)``.
+    """What ``data: auto`` means here: ``("cifar10", "")``, or ``("shapes", why)``, without a path.
 
     Files that are there but damaged are an error: a damaged CIFAR-10 must not pass for none.
     """
     try:
         cifar10.cifar10_folder()
     except cifar10.NotFound as error:
-        return "shapes", str(error)
+        return "shapes", str(cifar10.NotFound("data/ or LAB_DATA_DIR", error.why))
     return "cifar10", ""
 
 
@@ -80,7 +77,5 @@ def image_source(settings: Settings) -> ImageSource:
 
 def source_notice(source: ImageSource, settings: Settings) -> Notice:
     """Where the images will come from; loud where CIFAR-10 must be downloaded first."""
-    return Notice(
-        f"Data {settings.data!r}: the images come from {source.place}.",
-        "" if source.at_hand else "CIFAR-10 is not on this machine yet.",
-    )
+    missing = "" if source.at_hand else "CIFAR-10 is not on this machine yet."
+    return Notice(f"Data {settings.data!r}: the images come from {source.place}.", missing)

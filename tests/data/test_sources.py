@@ -20,6 +20,7 @@ import torch
 from torchvision.datasets import CIFAR10
 
 from lab_utils import LabError
+from lab_utils.core.params import project_root
 from lab_utils.core.settings import Settings
 from lab_utils.data import cifar10, sources
 from lab_utils.data.dataset import load, load_test
@@ -136,6 +137,19 @@ def test_auto_falls_back_to_shapes_with_a_warning(runs, tiny_cifar, tmp_path):
     assert "NOT use CIFAR-10" in later.warning
     assert "CIFAR-10 can be found now" in later.warning and "--from 01" in later.warning
     assert "CIFAR-10 can be found now" not in dataset.warning
+
+
+@pytest.mark.parametrize("refused", ["download", "folder"])
+def test_what_a_run_that_fell_back_keeps_tells_no_path(runs, tiny_cifar, tmp_path, refused):
+    os.environ["LAB_DATA_DIR"] = str(tmp_path / "empty")
+    if refused == "folder":  # the error of the system names it
+        (tmp_path / "project").mkdir()
+        (tmp_path / "project/data").touch()
+    _, dataset = load_run(data="auto", train_size=200)
+    assert "could not be downloaded" in dataset.warning
+    assert "data/ or LAB_DATA_DIR" in dataset.warning
+    for place in (tmp_path, project_root()):
+        assert str(place) not in repr(dataset.facts)
 
 
 @pytest.mark.parametrize("data", ["cifar10", "auto"])
