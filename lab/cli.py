@@ -14,14 +14,14 @@ def main(arguments: list[str] | None = None) -> int:
     0 done, 1 where some runs of a sweep failed or a run is not as it was left, 2 for an error, 130
     for Ctrl-C.
     """
-    _prepare_streams()
     try:  # Ctrl-C and too little memory may come while these are imported, too
+        _prepare_streams()
         from lab import commands
         from lab_utils.core import process
 
         options = _parser().parse_args(arguments)
         process.prepare()  # before torch is loaded here, and for the kernels, which inherit it
-        return getattr(commands, options.command)(options) or 0
+        return getattr(commands, f"do_{options.command}")(options) or 0
     except BrokenPipeError:  # `lab list | head -1`: nobody reads on, and there is nothing to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -1,6 +1,7 @@
-"""What each command of ``lab`` does: a function of its name; it prints and gives an exit code."""
+"""What each command of ``lab`` does: ``do_list`` for ``lab list``; prints, gives an exit code."""
 
 import argparse
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -8,14 +9,14 @@ import time
 
 from lab import kernels
 from lab.runner import execute, parse_step, pending, result
-from lab.sweep import parse_grid, plan, sweep as execute_all
+from lab.sweep import parse_grid, plan, sweep
 from lab_utils import LabError
 from lab_utils.core.params import load_params, parse_assignments, project_root, resolve
 from lab_utils.core.run import METRICS, STEPS, Run, runs_dir
 from lab_utils.core.show import Table
 
 
-def run(options: argparse.Namespace) -> None:
+def do_run(options: argparse.Namespace) -> None:
     started = time.perf_counter()
     settings = resolve(options.experiment, parse_assignments(options.set))
     start = parse_step(options.start) if options.start else None
@@ -36,18 +37,18 @@ def run(options: argparse.Namespace) -> None:
     print(f"{result(run)}, wall time {seconds:.0f} s, report {report}")
 
 
-def sweep(options: argparse.Namespace) -> int:
+def do_sweep(options: argparse.Namespace) -> int:
     changes, grid = parse_assignments(options.set), parse_grid(options.grid)
     settings = plan(options.experiments, changes, grid, options.ablate, options.seeds)
     print(f"runs: {len(settings)}, in {_relative(runs_dir())}")
-    failed = execute_all(settings)
+    failed = sweep(settings)
     print(f"`lab compare {' '.join(dict.fromkeys(options.experiments))}` compares them")
     for name, sentence in failed.items():
         print(f"lab: {name} failed: {sentence}", file=sys.stderr)
     return 1 if failed else 0  # the same command tries the failed ones again
 
 
-def compare(options: argparse.Namespace) -> None:
+def do_compare(options: argparse.Namespace) -> None:
     from lab_utils.experiments.recipes import named, table, write_csv
     from lab_utils.experiments.significance import paragraph
 
@@ -58,7 +59,7 @@ def compare(options: argparse.Namespace) -> None:
     print("\n".join(paragraph(groups)))
 
 
-def report(options: argparse.Namespace) -> None:
+def do_report(options: argparse.Namespace) -> None:
     print(f"report {_written(Run.load(options.name))}")
 
 
@@ -73,7 +74,7 @@ def _written(run: Run) -> str:
     return report
 
 
-def verify(options: argparse.Namespace) -> int:
+def do_verify(options: argparse.Namespace) -> int:
     from lab.verify import rerun, verify
 
     run = Run.load(options.name)
@@ -84,22 +85,25 @@ def verify(options: argparse.Namespace) -> int:
     return 0 if all(finding.good for finding in findings) else 1
 
 
-def serve(options: argparse.Namespace) -> None:
+def do_serve(options: argparse.Namespace) -> None:
     from lab.serve.server import serve
 
     serve(Run.load(options.name), options.port)
 
 
-def open(options: argparse.Namespace) -> int:
+def do_open(options: argparse.Namespace) -> int:
     """JupyterLab at the project's folder, where links to runs and solutions work."""
     page = "/lab/tree/notebooks/01_setup.ipynb"
     arguments = [f"--ServerApp.root_dir={project_root()}", f"--LabApp.default_url={page}"]
     # Or its page would ask the network for a newer one.
     arguments += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    return subprocess.call([sys.executable, "-m", "jupyterlab", *arguments])
+    command = [sys.executable, "-m", "jupyterlab", *arguments]
+    if os.name == "posix":  # this process becomes JupyterLab, which signals then reach
+        os.execv(sys.executable, command)
+    return subprocess.call(command)
 
 
-def list(options: argparse.Namespace) -> None:
+def do_list(options: argparse.Namespace) -> None:
     rows = [_row(path.parent.name) for path in sorted(runs_dir().glob("*/settings.yaml"))]
     print(Table(rows) if rows else "No runs yet; `lab run` makes one.")
     print(f"\nexperiments: {', '.join(load_params().experiments)}")

@@ -123,7 +123,8 @@ def serve(handle: int) -> None:
     """Import, then fork a kernel for each request and answer with its id, as long as `lab` runs."""
     requests, server, pid = Connection(handle), os.getpid(), None
     # Should `lab` end while an import hangs (OpenBLAS asks for ever for memory that is not to be
-    # had), nobody would read from the pipe that it is closed: PR_SET_PDEATHSIG, see prctl(2).
+    # had), nobody would read from the pipe that it is closed: PR_SET_PDEATHSIG, see prctl(2). What
+    # it follows is the thread that started this process, so that must be the main thread of `lab`.
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     with suppress(Exception):  # a kernel that then imports for itself shows what went wrong
         for name in ("ipykernel.kernelapp", *_IMPORTS):

@@ -1,5 +1,6 @@
 """Quiet and closed: no command reaches another machine, and no server can be reached from one."""
 
+from contextlib import suppress
 import json
 import os
 import signal
@@ -125,10 +126,14 @@ def test_jupyterlab_listens_on_this_machine_alone(full, survived, watched, tmp_p
                 time.sleep(0.1)
             server = json.loads(told[0].read_text())
             urlopen(f"{server['url']}{page}?token={server['token']}", timeout=30).read()
-            ports = listening(psutil.Process(process.pid))
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            ports = listening(lab := psutil.Process(process.pid))
+            tree = [lab, *lab.children(recursive=True)]
+            process.terminate()  # `lab` alone, as a service manager does
             process.wait(30)
+            assert psutil.wait_procs(tree, timeout=30)[1] == []
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     assert ports and {port.ip for port in ports} <= LOOPBACK
     assert reached() <= LOOPBACK
     survived(f"`lab open` at {page}, watched", 1, "listens and asks on loopback alone")

@@ -104,6 +104,12 @@ def test_what_stops_the_command_while_it_is_imported_is_a_sentence(
     assert errors.startswith(sentence) and "\n" not in errors
 
 
+def test_streams_that_cannot_be_prepared_are_a_sentence(monkeypatch, capsys):
+    monkeypatch.setattr("os.open", lambda *_: open("/no/such/device"))
+    assert main(["list"]) == 2
+    assert capsys.readouterr().err.startswith("lab: /no/such/device: No such file")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="closed streams as in a POSIX shell")
 @pytest.mark.parametrize("closed", [(0,), (1,), (0, 1, 2)])
 def test_closed_streams_are_nothing_that_a_later_file_could_become(runs, tmp_path, closed):
