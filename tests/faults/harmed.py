@@ -2,11 +2,11 @@
 
 WAY is ``none``, or what happens to the write NUMBER, counted from 0: ``before`` kills while half of
 it is in its temporary file, ``after`` when it has its name, ``full`` lets the disk be full where it
-is flushed, ``renamed`` where it gets its name, ``read-only`` refuses the new name. It is the
-command itself and its own runner; the notebooks are stood in for by functions that train a toy
-network, test it and write all that the notebooks write, and Typst, which writes nothing, by a
-constant. Runs are forked from one process, which has imported PyTorch: the lines of standard input
-are FOLDER WAY NUMBER, the lines of standard output exit codes.
+is flushed, ``read-only`` refuses the new name. It is the command itself and its own runner; the
+notebooks are stood in for by functions that train a toy network, test it and write all that the
+notebooks write, and Typst, which writes nothing, by a constant. Runs are forked from one process,
+which has imported PyTorch: the lines of standard input are FOLDER WAY NUMBER, the lines of standard
+output exit codes.
 """
 
 from contextlib import redirect_stderr, redirect_stdout
@@ -40,7 +40,7 @@ from lab_utils.evaluation.predictions import Predictions, save_predictions
 from lab_utils.training.checkpoints import load_best
 
 ARGUMENTS = ["run", "smoke", "--name", "run", "--set", "epochs=3", "batch_size=34", "threads=1"]
-_REFUSED = {"full": errno.ENOSPC, "renamed": errno.ENOSPC, "read-only": errno.EROFS}
+_REFUSED = {"full": errno.ENOSPC, "read-only": errno.EROFS}
 
 
 def harm(way: str, number: int) -> None:

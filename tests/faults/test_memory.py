@@ -1,4 +1,4 @@
-"""Too little memory: one sentence from every command and step, wherever it runs out."""
+"""Too little memory: one sentence, in whatever command or step it runs out."""
 
 import os
 import re
@@ -50,16 +50,18 @@ def is_one_sentence(done):
 def test_a_command_without_memory_for_pytorch_is_one_sentence(full, survived, tmp_path):
     make_run(tmp_path / "quick")
     commands = [("verify", "quick"), ("serve", "quick", "--port", "0"), RUN]
-    limits = (300, 700, 1500) if full else (700,)
-    tried = [(lab(*w, runs=tmp_path, megabytes=m), m) for w in commands[: 9 if full else 1]
-             for m in limits]  # fmt: skip
-    for done, megabytes in tried:
-        assert is_one_sentence(done), (done.args, megabytes, done.returncode, done.stderr)
-    assert any(done.returncode == 2 for done, _ in tried)
-    survived("commands with too little memory to load PyTorch", len(tried), "one sentence")
+    tried = 0
+    for megabytes in (300, 700, 1500) if full else (300,):
+        for words in commands if full else commands[:1]:
+            done = lab(*words, runs=tmp_path, megabytes=megabytes)
+            assert is_one_sentence(done), (words, megabytes, done.returncode, done.stderr)
+            assert done.returncode == 2 or megabytes > 300, words  # no PyTorch fits in these
+            tried += 1
+    survived("commands with too little memory to load PyTorch", tried, "one sentence")
 
 
-def test_every_step_that_runs_out_of_memory_is_one_sentence(full, survived, tmp_path):
+def test_a_run_that_runs_out_of_memory_names_the_step_in_one_sentence(full, survived, tmp_path):
+    """Which step that is hangs on the machine; with more memory the same command goes on."""
     if not full:
         pytest.skip("whole runs")
     limits = (4000, 5000)

@@ -3,6 +3,7 @@
 from contextlib import suppress
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,8 +104,10 @@ def test_a_run_stopped_by_signals_ends_as_one_that_was_not(survived, untouched, 
             assert stopped[-1] in (130, -sig), (sig, stopped)
         else:
             assert process.wait() == 0, process.stderr.read()
+            shutil.rmtree(place / "stopped")  # or no later signal would find anything to stop
     last = started(place, "run", "smoke", "--name", "stopped", *SETTINGS)
     assert (last.communicate()[1], last.returncode) == ("", 0)
+    assert len(stopped) >= 3
     agree(untouched, Run.open(place / "stopped"))
     assert not list(place.glob("stopped/.kernel.*"))
     survived("`lab run` stopped by a signal", len(stopped), "at most a sentence, the same weights")
@@ -120,6 +123,7 @@ def test_a_sweep_stopped_by_signals_goes_on(survived, place):
             stopped += 1
     last = started(place, *words)
     assert (last.communicate()[1], last.returncode) == ("", 0)
+    assert stopped >= 1
     (folder,) = place.glob("smoke*")
     whole(Run.open(folder))
     survived("`lab sweep` stopped by a signal", stopped, "at most a sentence, then it goes on")

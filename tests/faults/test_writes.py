@@ -1,5 +1,6 @@
 """Killed at each write, or with a disk that is full or read-only: nothing is lost."""
 
+from contextlib import suppress
 from itertools import count
 import random
 import shutil
@@ -114,12 +115,13 @@ def test_a_signal_at_any_moment_costs_nothing(full, survived, lab, whole, tmp_pa
         lab.process.stdin.write(f"{folder} none 0\n")
         time.sleep(rng.uniform(0.1, 0.7))
         for child in psutil.Process(lab.process.pid).children():
-            child.send_signal(sig)
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                child.send_signal(sig)
         ended += [int(lab.process.stdout.readline())]
         assert ended[-1] in (0, 130, -sig), number  # 130 with the sentence
         assert_goes_on(lab, folder, whole)
     stopped = len(ended) - ended.count(0)
-    assert stopped or not full
+    assert stopped >= len(ended) / 2 or not full
     survived("a run stopped by SIGKILL, TERM, HUP, INT at a random moment", stopped, SAME)
 
 
