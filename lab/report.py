@@ -43,7 +43,9 @@ def build(run: Run) -> Path:
     """
     try:
         return _build(run)
-    except (AttributeError, KeyError, TypeError, ValueError, TemplateError) as error:
+    except (
+        ArithmeticError, AttributeError, LookupError, TypeError, ValueError, TemplateError
+    ) as error:  # fmt: skip
         why = f"is damaged or of another version of the lab ({type(error).__name__}: {error})"
         raise LabError(
             f"A file of run {run.name!r} (metrics.json, manifest.json or a step's JSON) {why}; run "
@@ -91,6 +93,7 @@ def _build(run: Run) -> Path:
             sources[drawing.file] = drawing.encode()
             inputs["figures"][drawing.name] = drawing.entry("05_evaluation")
     if "06_deployment" in done:
+        _confined(run, "06_deployment", CARD)
         write_card(run)  # 09 may have run since the files were exported
         inputs["files"].append(_inside(run, "06_deployment", CARD))
     pdf = _compile(run, sources, inputs, ended)
@@ -99,17 +102,23 @@ def _build(run: Run) -> Path:
     return output
 
 
+def _confined(run: Run, step: str, name: str) -> Path:
+    """Where ``name`` really lies; LabError where that is not in the run folder."""
+    path = run.file(name).resolve()
+    if not path.is_relative_to(run.path.resolve()):
+        raise LabError(
+            f"{name} leads out of the folder of run {run.name!r}, where the report reads and "
+            f"writes nothing; run {step} again."
+        )
+    return path
+
+
 def _inside(run: Run, step: str, name: str) -> str:
     """``name`` as seen from the run folder; LabError where it is no file in that folder."""
-    folder, path = run.path.resolve(), run.file(name).resolve()
-    if not path.is_relative_to(folder):
-        raise LabError(
-            f"{name} leads out of the folder of run {run.name!r}, where the report reads nothing; "
-            f"run {step} again."
-        )
+    path = _confined(run, step, name)
     if not path.is_file():
         raise LabError(f"{path} is missing; run {step} again.")
-    return path.relative_to(folder).as_posix()
+    return path.relative_to(run.path.resolve()).as_posix()
 
 
 def _figures(run: Run, done: list[str]) -> dict[str, dict[str, str]]:
@@ -122,7 +131,9 @@ def _figures(run: Run, done: list[str]) -> dict[str, dict[str, str]]:
     for name, figure in figures.items():
         figure["file"] = _inside(run, figure["step"], figure["file"])
         # An SVG may show the image of another file; the lab's hold their images themselves.
-        if re.search(rb"href\s*=\s*[\"'](?!#|data:)", run.file(figure["file"]).read_bytes()):
+        content = run.file(figure["file"]).read_bytes()
+        packed = content.startswith(b"\x1f\x8b")  # an SVG in gzip, which Typst would open
+        if packed or re.search(rb"href\s*=\s*[\"'](?!#|data:)", content):
             raise LabError(
                 f"Figure {name!r} of run {run.name!r} refers to another file, which the report "
                 f"does not read; run {figure['step']} again."

@@ -5,7 +5,8 @@ A run that stopped goes on with its first step that is not done, and a training 
 its first epoch that is not done.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 import io
 import json
 import logging
@@ -69,9 +70,13 @@ def result(run: Run) -> str:
 def execute(run: Run, steps: Sequence[str], start: str | None = None) -> None:
     """Execute ``steps`` of ``run`` in order; prints a line per notebook and per epoch.
 
-    A training that was stopped goes on; ``start`` and what follows it begins afresh.
+    A training that was stopped goes on; ``start`` and what follows it begins afresh. Without
+    ``steps`` the run folder is tidied alone.
     Raises LabError where a notebook stops, its kernel dies, or another process works on the run.
     """
+    if not steps:
+        with _alone(run):
+            return
     run.path.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(run.path).free < _NEEDED_BYTES:
         raise LabError(
@@ -83,24 +88,34 @@ def execute(run: Run, steps: Sequence[str], start: str | None = None) -> None:
     os.environ["LAB_RUN"] = run.name  # so that no notebook in Lab follows what runs here
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars would fill the executed notebooks
     os.environ.pop("JPY_SESSION_NAME", None)  # `lab run` in a cell of JupyterLab: nobody watches
-    if steps:
-        kernels.start_fork_server()
+    kernels.start_fork_server()
+    with _alone(run):
+        run.forget(steps)
+        if start is not None:  # 08 and 09 too: their results are of what is made anew
+            run.forget([step for step in RECORDS if step >= start], fresh=True)
+        _execute_all(run, steps)
+
+
+@contextmanager
+def _alone(run: Run) -> Iterator[None]:
+    """Be the one that works on ``run``, tidied of what a process left there that was killed."""
+    lock = FileLock(run.file(".lock"), timeout=0)  # freed when the process ends, however
     try:
-        with FileLock(run.file(".lock"), timeout=0):  # freed when the process ends, however
-            with one_training(run.path):  # not while a notebook in JupyterLab trains it
-                pass
-            for left_over in run.path.rglob(".*.tmp.*"):  # of a process that was killed
-                left_over.unlink()
-            for copy in run.path.glob("notebooks/*.ipynb"):  # it had no time to
-                _without_paths(copy)
-            run.forget(steps)
-            if start is not None:  # 08 and 09 too: their results are of what is made anew
-                run.forget([step for step in RECORDS if step >= start], fresh=True)
-            _execute_all(run, steps)
+        held = lock.acquire()
     except Timeout:
         raise LabError(
             f"Another process is working on run {run.name!r}; wait for it or use --name."
         ) from None
+    with held:
+        with one_training(run.path):  # not while a notebook in JupyterLab trains it
+            pass
+        for left_over in run.path.rglob(".*.tmp.*"):
+            left_over.unlink()
+        for step in RECORDS:
+            copy = run.file(f"notebooks/{step}.ipynb")
+            if copy.resolve().is_relative_to(run.path.resolve()):
+                _without_paths(copy)
+        yield
 
 
 def _execute_all(run: Run, steps: Sequence[str]) -> None:
@@ -178,15 +193,17 @@ def _execute_one(run: Run, step: str, kernel: AsyncKernelManager) -> None:
 def _without_paths(copy: Path) -> None:
     """Papermill notes where the two notebooks lay on this machine: keep their name alone.
 
-    A copy that was cut off, on a full disk, goes: it would be no notebook.
+    A copy that was cut off, on a full disk, goes: it would be no notebook. One that papermill did
+    not write stays as it is.
     """
     try:
-        notebook = json.loads(copy.read_text(encoding="utf-8"))
+        notebook = json.loads(copy.read_text(encoding="utf-8")) if copy.is_file() else {}
+    except (ValueError, RecursionError):
+        copy.unlink()
+        return
+    with suppress(LookupError, TypeError):
         papermill = notebook["metadata"]["papermill"]
-        before = dict(papermill)
-        papermill |= {"input_path": copy.name, "output_path": copy.name}
-    except (OSError, ValueError, LookupError):
-        copy.unlink(missing_ok=True)
-    else:
-        if papermill != before:
+        named = papermill | {"input_path": copy.name, "output_path": copy.name}
+        if named != papermill:
+            notebook["metadata"]["papermill"] = named
             write_json(copy, notebook)

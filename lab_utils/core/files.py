@@ -64,11 +64,11 @@ def write_json(path: Path, data: Any) -> None:
 def read_json(path: Path) -> Any:
     """The JSON file ``path``; LabError if it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise LabError(f"{path} is missing; run the notebook that writes it.") from None
+        if path.is_file():  # and no pipe, which would be waited for
+            return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise LabError(f"{path} cannot be read ({error}); delete it and run again.") from None
+    raise LabError(f"{path} is missing; run the notebook that writes it.")
 
 
 class _YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # in C: a tenth of the time

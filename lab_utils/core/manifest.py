@@ -5,12 +5,13 @@ a file on purpose can change its checksum too.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
@@ -37,7 +38,7 @@ class _Entry(BaseModel):
 
     status: Literal["running", "done"]
     started: datetime = datetime.min
-    seconds: float = 0.0
+    seconds: float = Field(0.0, ge=0, le=1e9)
     data: _Data = _Data(name="", fingerprint="")
     sha256: dict[str, str] = {}
 
@@ -96,7 +97,7 @@ def altered(folder: Path, step: str, noted: dict[str, str]) -> Iterator[str]:
 def check(folder: Path, step: str, noted: dict[str, str]) -> None:
     """LabError where ``altered`` finds a name."""
     if name := next(altered(folder, step, noted), None):
-        problem = "is not as" if (folder / name).exists() else "is missing, unlike when"
+        problem = "is not as" if _checksum(folder, step, name) else "is missing, unlike when"
         mend = f"put it back, or run {step} again"
         raise LabError(f"{folder / name} {problem} {step} left it; {mend}.")
 
@@ -106,10 +107,10 @@ def _own_figures(folder: Path, step: str) -> dict[str, dict[str, str]]:
 
 
 def _checksum(folder: Path, step: str, name: str) -> str | None:
-    path = folder / name
-    if not path.is_file():
-        return None
-    if name == FIGURES:
-        return hashlib.sha256(to_json(_own_figures(folder, step))).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with suppress(OSError, ValueError):  # no name of a file, or not to be read
+        path = (folder / name).resolve()
+        if path.is_relative_to(folder.resolve()) and path.is_file():
+            own = name == FIGURES
+            content = to_json(_own_figures(folder, step)) if own else path.read_bytes()
+            return hashlib.sha256(content).hexdigest()
+    return None

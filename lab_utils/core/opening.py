@@ -78,12 +78,15 @@ def current() -> Run | None:
     return None
 
 
-def tested_runs(folder: Path) -> list[Run]:
-    """The tested runs among ``folder``, its subfolders and theirs; damaged ones are left out."""
+def tested_runs(folder: Path, damaged: dict[str, str] | None = None) -> list[Run]:
+    """The tested runs in ``folder`` or two levels below; ``damaged`` has others' faults by name."""
     runs = []
     for level in ("", "*/", "*/*/"):
         for file in sorted(folder.glob(f"{level}settings.yaml")):
-            with suppress(LabError):
+            try:
                 if (run := Run.open(file.parent)).done("05_evaluation"):
                     runs.append(run)
+            except LabError as error:
+                if damaged is not None:
+                    damaged[file.parent.name] = str(error)
     return runs

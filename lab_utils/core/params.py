@@ -72,15 +72,14 @@ def load_params() -> Params:
 
 def read_settings(folder: Path) -> Settings:
     """The settings of the run in ``folder``; LabError if there is none or they are damaged."""
+    path = folder / "settings.yaml"
     try:
-        text = (folder / "settings.yaml").read_text(encoding="utf-8")
-        return Settings(**parse_yaml(text))
-    except (FileNotFoundError, NotADirectoryError):
-        mend = "`lab list` shows what is there"
-        raise LabError(f"No run named {folder.name!r} in {folder.parent}; {mend}.") from None
-    except (ValueError, TypeError):
+        if path.is_file():  # and no pipe, which would be waited for
+            return Settings(**parse_yaml(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         problem = "settings.yaml is damaged or of another version of the lab"
         raise LabError(f"{folder}: {problem}; delete that folder or use another name.") from None
+    raise LabError(f"No run named {folder.name!r} in {folder.parent}; `lab list` shows the runs.")
 
 
 def load_settings(experiment: str, /, **overrides: Any) -> Settings:

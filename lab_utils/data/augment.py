@@ -36,7 +36,10 @@ def distort(
 
 
 def scaled(images: Tensor, side: int) -> Tensor:
-    """Square ``images`` (B, C, S, S) uint8 at ``side`` pixels a side; a float where on a GPU."""
+    """Square ``images`` (B, C, S, S) uint8 at ``side`` pixels a side; a float where on a GPU.
+
+    Small images first are Howard's, for DAWNBench (https://www.fast.ai/posts/2018-04-30-dawnbench-fastai.html).
+    """
     if side == images.shape[-1]:
         return images
     if images.device.type != "cpu":  # torch scales whole numbers on the CPU alone

@@ -22,8 +22,7 @@ class Augmentation:
     """What happens at random to the training images; the settings of these names say what.
 
     Cutout is DeVries and Taylor's (arXiv:1708.04552), ``alternate_flip`` Jordan's
-    (arXiv:2404.00498), small images first Howard's (``train_sides``). Mixed targets have a share
-    for each of ``classes``.
+    (arXiv:2404.00498). Mixed targets have a share for each of ``classes``.
     """
 
     flip: bool = False

@@ -110,11 +110,21 @@ def _open_checkpoint(path: Path) -> Opened:
 def _as_measured(about: About, run: Run) -> About:
     """With the temperature and the threshold that 06 chose; with the temperature of 05 before."""
     if run.done("06_deployment"):
-        found = run.read_json("deployment.json")
-        return replace(about, temperature=found["temperature"], threshold=found["threshold"])
+        return replace(about, **_numbers(run, "deployment.json", "temperature", "threshold"))
     if run.done("05_evaluation") and run.settings.tta == "none":  # else it is of several views
-        return replace(about, temperature=run.read_json(METRICS)["temperature"])
+        return replace(about, **_numbers(run, METRICS, "temperature"))
     return about
+
+
+def _numbers(run: Run, file: str, *names: str) -> dict[str, float | None]:
+    """These of the run's JSON ``file``; LabError where it is not as its step left it."""
+    step = "05_evaluation" if file == METRICS else "06_deployment"
+    _check(run.path, step, run.file(file))
+    try:
+        found = run.read_json(file)
+        return {name: found[name] and float(found[name]) for name in names}
+    except (LookupError, TypeError, ValueError):
+        raise LabError(f"{run.file(file)} is damaged; run {step} again.") from None
 
 
 def _open_weights(path: Path) -> Opened:

@@ -31,6 +31,8 @@ def save_predictions(path: Path, predictions: Predictions) -> None:
 def load_predictions(path: Path) -> Predictions:
     """What ``save_predictions`` wrote; LabError where it is missing or damaged."""
     try:
+        if not path.is_file():  # nor a pipe, which would be waited for
+            raise FileNotFoundError(path)
         with np.load(path, allow_pickle=False) as saved:
             logits, targets = saved["logits"], saved["targets"]
             kept = Predictions(logits, targets, tuple(saved["classes"].tolist()))
@@ -41,7 +43,7 @@ def load_predictions(path: Path) -> Predictions:
         return kept
     except Exception as error:  # zip, zlib and NumPy raise many kinds for a damaged file
         raise LabError(
-            f"{path} is missing or damaged ({error}); run 05_evaluation again."
+            f"{path} is missing or damaged ({type(error).__name__}); run 05_evaluation again."
         ) from None
 
 
@@ -66,7 +68,8 @@ def sibling_logits(run: Run, targets: ArrayLike) -> dict[int, np.ndarray]:
     found: dict[int, np.ndarray] = {}
     for other in tested_runs(run.path.parent):
         if trained_on(other) == trained_on(run):
-            with suppress(LabError):  # damaged predictions
+            with suppress(LabError):  # damaged predictions, or another run's
+                other.require("05_evaluation")
                 logits, seen, _ = load_predictions(other.file("predictions.npz"))
                 if np.array_equal(seen, targets):
                     found.setdefault(other.settings.seed, logits)

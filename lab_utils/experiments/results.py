@@ -6,9 +6,10 @@ weights, predicted classes for logits), so both are read by the same code.
 
 import math
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 from scipy.special import softmax
 
@@ -17,6 +18,9 @@ from lab_utils.core.opening import tested_runs
 from lab_utils.core.params import load_params, project_root, runs_dir
 from lab_utils.core.run import METRICS, Run
 from lab_utils.training.history import Epoch, read_history
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Count = Annotated[int, Field(gt=0, le=10**15)]
 
 
 @dataclass(frozen=True, eq=False, config=ConfigDict(arbitrary_types_allowed=True))
@@ -29,14 +33,14 @@ class Result:
     run: Run
     fingerprint: str  # of the data
     data: str  # "cifar10", "shapes" or "folder": what was used, also where the settings say auto
-    parameters: int
-    flops: int  # of one image's forward pass
-    test_accuracy: float
-    test_accuracy_low: float  # Wilson's 95% interval
-    test_accuracy_high: float
-    test_loss: float
-    test_images: int
-    val_accuracy: float  # of the epoch that was chosen by it
+    parameters: _Count
+    flops: _Count  # of one image's forward pass
+    test_accuracy: _Share
+    test_accuracy_low: _Share  # Wilson's 95% interval
+    test_accuracy_high: _Share
+    test_loss: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    test_images: _Count
+    val_accuracy: _Share  # of the epoch that was chosen by it
     history: tuple[Epoch, ...]  # early stopping may have made it shorter than settings.epochs
     predicted: np.ndarray | None  # (test_images,) classes, in the order of the test split
     targets: np.ndarray | None  # (test_images,); None, as `predicted`, where no file has them
@@ -100,6 +104,8 @@ def _check(result: Result) -> None:
 def _predictions(path: Path) -> dict[str, np.ndarray | None]:
     """Predicted classes and targets, (N,) integers, and probabilities (N, K)."""
     found = dict.fromkeys(("predicted", "targets", "probabilities"))
+    if not path.is_file():
+        return found
     try:
         with np.load(path) as stored:
             found |= {name: stored[name] for name in found if name in stored}
@@ -110,8 +116,6 @@ def _predictions(path: Path) -> dict[str, np.ndarray | None]:
             raise ValueError("a logit is not finite")
         if not 0 < found["predicted"].size == found["targets"].size == len(found["targets"]):
             raise ValueError("not a prediction for each image")
-        return found
-    except FileNotFoundError:
         return found
     except Exception:  # zip, zlib and NumPy raise many kinds for a damaged file
         raise LabError(f"{path} is damaged; run 05_evaluation of that run again.") from None
@@ -152,7 +156,7 @@ def find_all(*folders: Path, damaged: dict[str, str] | None = None) -> list[Resu
     """
     results = []
     for place in dict.fromkeys(folders or (runs_dir(), results_dir())):  # each once
-        for run in tested_runs(place):
+        for run in tested_runs(place, damaged):
             try:
                 results.append(load(run))
             except LabError as error:

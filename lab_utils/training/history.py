@@ -61,14 +61,14 @@ def write_history(path: Path, history: list[Epoch]) -> None:
 
 def read_history(path: Path) -> list[Epoch]:
     """The rows of ``history.csv``; LabError where it is missing or not such a file."""
+    if not path.is_file():
+        raise LabError(f"{path} is missing: run 04_training first.")
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         if not rows:
             raise ValueError("it has no rows")
         return [Epoch(**{name: _number(name, text) for name, text in row.items()}) for row in rows]
-    except FileNotFoundError:
-        raise LabError(f"{path} is missing: run 04_training first.") from None
     except (OSError, TypeError, ValueError, csv.Error) as error:
         raise LabError(f"{path} is damaged ({error}); run 04_training again.") from None
 

@@ -1,12 +1,15 @@
 """What a step vouches for: its files as it left them, told from damaged ones and from others'."""
 
+import hashlib
 import json
+import os
 
 import pytest
 
 from lab_utils import LabError
 from lab_utils.core.drawing import Drawing, new_figure
 from lab_utils.core.files import write_json
+from lab_utils.core.manifest import check, checksums
 from lab_utils.core.params import load_settings
 from lab_utils.core.run import Run
 
@@ -71,6 +74,23 @@ def test_a_file_that_is_gone_is_said_to_be(run):
     run.file("metrics.json").unlink()
     with pytest.raises(LabError, match=r"metrics\.json is missing"):
         run.check("05_evaluation")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and links")
+@pytest.mark.parametrize("way", ["dots", "an absolute path", "a link", "too long", "a pipe"])
+def test_what_is_no_file_of_the_run_is_missing_and_not_read(run, tmp_path, way):
+    secret = tmp_path / "secret"
+    secret.write_text("mine")
+    names = {"dots": "../secret", "an absolute path": str(secret), "too long": "x" * 5000}
+    name = names.get(way, "other")
+    if way == "a link":
+        run.file(name).symlink_to(secret)
+    elif way == "a pipe":
+        os.mkfifo(run.file(name))
+    noted = {name: hashlib.sha256(b"mine").hexdigest()}
+    assert checksums(run.path, "05_evaluation", [name]) == {}
+    with pytest.raises(LabError, match="is missing"):
+        check(run.path, "05_evaluation", noted)
 
 
 def test_a_step_is_not_begun_on_files_that_were_changed(run):

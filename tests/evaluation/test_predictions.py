@@ -38,6 +38,9 @@ def test_an_ensemble_takes_other_seeds_on_the_same_test_images_alone(runs):
     finished(runs, "other-images", logits, targets.flip(0), seed=4)
     broken = finished(runs, "broken", logits, targets, seed=5)
     broken.file("predictions.npz").write_bytes(b"no archive")
+    changed = finished(runs, "changed", logits, targets, seed=6)
+    entry = changed.manifest["05_evaluation"] | {"sha256": {"predictions.npz": "of others"}}
+    write_json(changed.file("manifest.json"), {"05_evaluation": entry})
     (runs / "notes.txt").write_text("not a run")
     found = predictions.sibling_logits(run, targets)
     assert list(found) == [1]

@@ -1,5 +1,8 @@
 """Finished runs: which there are, what is loaded of them, and what is said of damaged ones."""
 
+import json
+import os
+
 from fabricate import make_tested
 import numpy as np
 import pytest
@@ -138,6 +141,43 @@ def test_more_than_256_classes_are_told_apart(runs):
     logits = np.eye(300, dtype=np.float32)[(targets + 256) % 300]  # equal in 8 bits, mostly
     save(run, logits=logits, targets=targets)
     assert (find("quick")[0].predicted != targets).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("test_accuracy", 9.9), ("val_accuracy", -1), ("test_loss", float("inf")), ("flops", 10**400),
+     ("parameters", 0), ("test_accuracy_low", float("nan"))],
+)  # fmt: skip
+def test_a_number_that_cannot_be_is_damage_of_that_run_alone(runs, name, value):
+    run, other = make_tested(), make_tested(seed=1)
+    run.file("predictions.npz").unlink()
+    metrics = run.read_json("metrics.json") | {name: value}
+    run.file("metrics.json").write_text(json.dumps(metrics))
+    damaged = {}
+    assert [r.run.name for r in find_all(runs, damaged=damaged)] == [other.name]
+    assert f"damaged ({name})" in damaged[run.name]
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "settings.yaml"])
+def test_a_run_that_cannot_be_opened_is_named(runs, file):
+    run, other = make_tested(), make_tested(seed=1)
+    run.file(file).write_text("{")
+    damaged = {}
+    assert [r.run.name for r in find_all(runs, damaged=damaged)] == [other.name]
+    assert file in damaged[run.name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes")
+def test_no_reader_waits_for_a_pipe_or_reads_a_folder(runs):
+    run, other = make_tested(), make_tested(seed=1)
+    for make in (os.mkfifo, os.mkdir):
+        for name in ("settings.yaml", "manifest.json", "metrics.json", "history.csv"):
+            whole = run.file(name).read_bytes()
+            run.file(name).unlink()
+            make(run.file(name))
+            assert [r.run.name for r in find_all(runs)] == [other.name], name
+            run.file(name).rmdir() if make is os.mkdir else run.file(name).unlink()
+            run.file(name).write_bytes(whole)
 
 
 def test_a_number_that_is_none_is_damage(runs):

@@ -4,6 +4,7 @@ Most of the time goes into making PDFs and reading them: a report is shared by a
 says, and changes that do not meet are made to one run.
 """
 
+import gzip
 import re
 import subprocess
 import sys
@@ -526,24 +527,48 @@ def test_a_damaged_figure_or_file_is_named(tmp_path):
         report.build(run)
 
 
-@pytest.mark.parametrize("way", ["dots", "an absolute path", "a link", "a link in an SVG"])
+@pytest.mark.parametrize(
+    "way",
+    ["dots", "an absolute path", "a link", "a link in an SVG", "an SVG in gzip",
+     "the folder of the card"],
+)  # fmt: skip
 def test_nothing_outside_the_run_folder_is_read_or_written(tmp_path, way):
     run = make_run(tmp_path / "run")
     secret = tmp_path / "secret.svg"
     secret.write_bytes(run.file("figures/loss_curves.svg").read_bytes())
     figures = run.read_json("figures.json")
+    if way == "the folder of the card":
+        (tmp_path / "exports").mkdir()
+        run.file("exports").symlink_to(tmp_path / "exports")
+    if way == "an SVG in gzip":
+        run.file("figures/link.svg").write_bytes(gzip.compress(secret.read_bytes()))
     if way == "a link":
         run.file("figures/link.svg").symlink_to(secret)
     elif way == "a link in an SVG":
         drawing = '<svg xmlns="http://www.w3.org/2000/svg"><image href="../../secret.svg"/></svg>'
         run.file("figures/link.svg").write_text(drawing, encoding="utf-8")
     names = {"dots": "figures/../../secret.svg", "an absolute path": str(secret)}
-    figures["loss_curves"]["file"] = names.get(way, "figures/link.svg")
+    if way != "the folder of the card":
+        figures["loss_curves"]["file"] = names.get(way, "figures/link.svg")
     write_json(run.file("figures.json"), figures)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     with pytest.raises(LabError, match=r"(leads out of the folder|refers to another file).*again"):
         report.build(run)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_run_that_took_longer_than_time_itself_is_one_sentence(tmp_path):
+    run = make_run(tmp_path / "run")
+    manifest = run.manifest
+    manifest["05_evaluation"]["started"] = "9999-12-31T23:59:59"
+    manifest["05_evaluation"]["seconds"] = 1e6
+    write_json(run.file("manifest.json"), manifest)
+    with pytest.raises(LabError, match="is damaged"):
+        report.build(run)
+    manifest["05_evaluation"]["seconds"] = 1e308
+    write_json(run.file("manifest.json"), manifest)
+    with pytest.raises(LabError, match=r"05_evaluation\.seconds"):
+        report.build(run)
 
 
 def test_results_that_are_a_link_out_of_the_run_folder_are_refused(tmp_path):

@@ -374,6 +374,25 @@ def test_a_full_disk_names_the_copy_and_leaves_no_half_of_it(runs, monkeypatch):
     assert not copy.exists()
 
 
+def test_tidying_leaves_alone_what_the_lab_did_not_make(runs, tmp_path):
+    run, outside = Run.create(load_settings("smoke")), tmp_path / "outside.ipynb"
+    mine, cut, other, linked = (
+        run.file(f"notebooks/{name}.ipynb") for name in ("mine", "01_setup", "02_data", "03_model")
+    )
+    mine.parent.mkdir()
+    mine.write_text("{}")
+    cut.write_text('{"cells": [')
+    other.write_text('{"metadata": {"papermill": null}}')
+    outside.write_text("no notebook")
+    linked.symlink_to(outside)
+    before = run.file("manifest.json").exists()
+    execute(run, [])
+    assert not cut.exists()
+    assert mine.read_text() == "{}" and other.read_text() == '{"metadata": {"papermill": null}}'
+    assert outside.read_text() == "no notebook"
+    assert run.file("manifest.json").exists() == before
+
+
 def test_nobody_reading_on_is_no_error(runs):
     """As in `lab list | head -1`, whose head has gone."""
     command = [sys.executable, "-m", "lab", "list"]
