@@ -52,7 +52,10 @@ def do_compare(options: argparse.Namespace) -> None:
     from lab_utils.experiments.recipes import named, table, write_csv
     from lab_utils.experiments.significance import paragraph
 
-    groups = named(*options.runs)
+    damaged: dict[str, str] = {}
+    groups = named(*options.runs, damaged=damaged)
+    for name, why in damaged.items():
+        print(f"lab: left out, {name}: {why}", file=sys.stderr)
     print(table(groups), end="\n\n", flush=True)
     if options.csv:
         write_csv(options.csv, groups)

@@ -132,9 +132,9 @@ def _changed(recipe: dict[str, Any], namesakes: Sequence[dict[str, Any]]) -> str
     return ", ".join(f"{key}={recipe[key]}" for key in changed)
 
 
-def named(*words: str) -> list[Group]:
-    """``group(find(*words))``; LabError also where they used different data or test splits."""
-    results = find(*words)
+def named(*words: str, damaged: dict[str, str] | None = None) -> list[Group]:
+    """``group(find(...))``; LabError also where they used different data or test splits."""
+    results = find(*words, damaged=damaged)
     used = {result.test_split: result.run.name for result in results}
     if len(used) > 1:
         runs = ", ".join(f"{name} used {split}" for split, name in used.items())

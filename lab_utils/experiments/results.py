@@ -121,23 +121,24 @@ def _predictions(path: Path) -> dict[str, np.ndarray | None]:
         raise LabError(f"{path} is damaged; run 05_evaluation of that run again.") from None
 
 
-def find(*words: str) -> list[Result]:
+def find(*words: str, damaged: dict[str, str] | None = None) -> list[Result]:
     """The finished runs that ``words`` name, each once.
 
     A word is a folder (a run's, or one that holds runs, such as ``report/results``), the name of an
     experiment, which stands for all its finished runs, or the name of a run. Names are looked up in
-    the run folders and, where those have none, in the committed results.
+    the run folders and, where those have none, in the committed results; runs there that cannot be
+    opened are left out, and ``damaged`` takes why, by name.
     Raises LabError where a word names nothing, or nothing that has finished.
     """
-    runs = {run.path.resolve(): run for word in words for run in _named(word)}
+    runs = {run.path.resolve(): run for word in words for run in _named(word, damaged)}
     return [load(run) for run in runs.values()]
 
 
-def _named(word: str) -> list[Run]:
-    if runs := tested_runs(Path(word)):
+def _named(word: str, damaged: dict[str, str] | None) -> list[Run]:
+    if runs := tested_runs(Path(word), damaged):
         return runs
     for place in (runs_dir(), results_dir()):
-        runs = tested_runs(place)
+        runs = tested_runs(place, damaged)
         of_experiment = [run for run in runs if run.settings.experiment == word]
         if named := of_experiment or [run for run in runs if run.name == word]:
             return named

@@ -165,6 +165,9 @@ def test_a_run_that_cannot_be_opened_is_named(runs, file):
     damaged = {}
     assert [r.run.name for r in find_all(runs, damaged=damaged)] == [other.name]
     assert file in damaged[run.name]
+    again = {}
+    assert [r.run.name for r in find("quick", damaged=again)] == [other.name]
+    assert again == damaged
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes")
