@@ -1,6 +1,7 @@
 """The command line says what is there and what can be done, in a line or a sentence."""
 
 import os
+from pathlib import Path
 import subprocess
 import sys
 
@@ -105,7 +106,7 @@ def test_what_stops_the_command_while_it_is_imported_is_a_sentence(
 
 
 def test_streams_that_cannot_be_prepared_are_a_sentence(monkeypatch, capsys):
-    monkeypatch.setattr("os.open", lambda *_: open("/no/such/device"))
+    monkeypatch.setattr("os.open", lambda *_: Path("/no/such/device").stat())
     assert main(["list"]) == 2
     assert capsys.readouterr().err.startswith("lab: /no/such/device: No such file")
 
