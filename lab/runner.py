@@ -169,9 +169,10 @@ def _execute_one(run: Run, step: str, kernel: AsyncKernelManager) -> None:
             raise LabError(error.evalue) from None
         if error.ename in ("KeyboardInterrupt", "Stopped"):  # of `fit`, the second
             raise KeyboardInterrupt from None
-        # The second: there was not even enough to say what happened.
-        if OUT_OF_MEMORY.search(f"{error.ename} {error.evalue}") or error.ename == _NO_WORDS:
+        if OUT_OF_MEMORY.search(f"{error.ename} {error.evalue}"):
             raise LabError(f"{step} ran out of memory; {mend}.") from None
+        if error.ename == _NO_WORDS:  # there was not even enough to say what happened
+            raise LabError(f"{step} most likely ran out of memory; {mend}.") from None
         raise LabError(
             f"{step} stopped in cell {error.cell_index}, {error.ename}: {error.evalue}; {where}."
         ) from None
