@@ -119,8 +119,8 @@ def rerun(run: Run) -> list[Finding]:
     run.require("05_evaluation")
     from lab.runner import execute
 
-    threads = run.read_json("training.json")["threads"][-1]["threads"]
-    settings = run.settings.model_copy(update={"threads": threads})
+    threads = _conditions(run)["threads"]  # before the training, which takes its time
+    settings = run.settings.model_copy(update={"threads": threads[-1]})
     before = os.environ.get("LAB_RUNS_DIR")
     with TemporaryDirectory(prefix="lab-verify-") as folder:
         os.environ["LAB_RUNS_DIR"] = folder
@@ -143,7 +143,7 @@ def compare(run: Run, again: Run) -> list[Finding]:
     files = (one.file("checkpoints/best.pt") for one in (run, again))
     first, second = (load_checkpoint(file)["model"] for file in files)
     same = first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
-    differ, metrics = _conditions(run, again), [one.read_json(METRICS) for one in (run, again)]
+    differ, metrics = _differences(run, again), [one.read_json(METRICS) for one in (run, again)]
     low, high = metrics[0]["test_accuracy_low"], metrics[0]["test_accuracy_high"]
     found, allowed = abs(metrics[0]["test_accuracy"] - metrics[1]["test_accuracy"]), 0.0
     why = "nothing differs"
@@ -157,23 +157,31 @@ def compare(run: Run, again: Run) -> list[Finding]:
     ]
 
 
-def _conditions(run: Run, again: Run) -> list[str]:
+def _differences(run: Run, again: Run) -> list[str]:
     """What differs of all that the last bits of a training hang on; LabError for other data."""
     from lab_utils.setup.check import cpu_name
 
-    def of(one: Run) -> dict[str, Any]:
-        entry, training = one.manifest["04_training"], one.read_json("training.json")
-        return {
-            "code": entry["git_commit"], "python": entry["python"], **entry["versions"],
-            "device": training["device"], "precision": training["precision"],
-            "threads": [choice["threads"] for choice in training["threads"]],
-        }  # fmt: skip
-
-    first, second = of(run), of(again)
-    if run.manifest["04_training"]["data"] != again.manifest["04_training"]["data"]:
+    first, second = _conditions(run), _conditions(again) | {"processor": cpu_name()}
+    if first.pop("data") != second.pop("data"):
         raise LabError(f"Run {run.name!r} used other data; restore them, then verify it again.")
-    file = run.file("hardware.json")
-    first["processor"] = run.read_json(file.name)["cpu"] if file.is_file() else None
-    second["processor"] = cpu_name()
     changed = ["uncommitted code"] if str(second["code"]).endswith("+changes") else []
     return changed + [name for name in second if first.get(name) != second[name]]
+
+
+def _conditions(run: Run) -> dict[str, Any]:
+    """Under which conditions ``run`` was trained; LabError where it does not tell all of them."""
+    file = run.file("hardware.json")
+    try:
+        entry, training = run.manifest["04_training"], run.read_json("training.json")
+        threads = [int(choice["threads"]) for choice in training["threads"]]
+        if not threads:
+            raise LookupError("threads")
+        return {
+            **entry["versions"], "code": entry["git_commit"], "python": entry["python"],
+            "device": training["device"], "precision": training["precision"], "threads": threads,
+            "processor": run.read_json(file.name)["cpu"] if file.is_file() else None,
+            "data": entry["data"],
+        }  # fmt: skip
+    except (LookupError, TypeError, ValueError):
+        mend = "make it again with `lab run` and another name"
+        raise LabError(f"Run {run.name!r} does not tell how it was trained; {mend}.") from None

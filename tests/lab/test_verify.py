@@ -1,5 +1,6 @@
 """`lab verify`: what holds, what does not, and which file is to blame; a rerun and its bands."""
 
+import os
 import shutil
 
 from fabricate import change, make_run
@@ -47,6 +48,13 @@ def run(runs) -> Run:
     save_best(run.file("checkpoints/best.pt"), model, about)
     vouch(run)
     return run
+
+
+def flip(best):
+    """One bit of one weight, in a file that is whole."""
+    values = torch.load(best, weights_only=True)
+    values["model"]["features.0.bias"].view(torch.int32)[0] ^= 1
+    torch.save(values, best)
 
 
 def wrong(run):
@@ -173,6 +181,37 @@ def test_a_rerun_on_other_data_compares_nothing(pair):
         verify.compare(*pair)
 
 
+def lacks(name, key):
+    def cut(run):
+        values = run.read_json(name)
+        del (values["04_training"] if name == "manifest.json" else values)[key]
+        write_json(run.file(name), values)
+
+    return cut
+
+
+@pytest.mark.parametrize(
+    "older",
+    [
+        *(lacks("manifest.json", key) for key in ("git_commit", "python", "versions", "data")),
+        *(lacks("training.json", key) for key in ("device", "precision", "threads")),
+        lacks("hardware.json", "cpu"),
+        lambda run: change(run, "training.json", threads=[]),
+        lambda run: change(run, "training.json", threads=[{"threads": "all"}]),
+        lambda run: change(run, "training.json", threads=4),
+    ],
+)
+def test_a_run_that_does_not_tell_how_it_was_trained_is_not_trained_again(
+    run, monkeypatch, capsys, older
+):
+    older(run)
+    vouch(run)
+    monkeypatch.setattr("lab.runner.execute", lambda *_: pytest.fail("it trains"))
+    assert main(["verify", "quick", "--rerun"]) == 2
+    errors = capsys.readouterr().err
+    assert "does not tell how it was trained" in errors and errors.count("\n") == 1
+
+
 def test_rerun_trains_and_tests_the_same_settings_elsewhere_and_leaves_nothing(
     run, runs, monkeypatch
 ):
@@ -190,3 +229,37 @@ def test_rerun_trains_and_tests_the_same_settings_elsewhere_and_leaves_nothing(
     assert steps == ("04_training", "05_evaluation")
     assert not path.exists() and not path.is_relative_to(runs)
     assert Run.load("quick").path == run.path
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(
+    "'faults' not in config.getoption('markexpr')", reason="trains: pytest -m faults"
+)
+def test_a_real_run_is_repeated_to_the_last_bit_and_no_other_passes_for_it(
+    runs, monkeypatch, capsys, record_property
+):
+    monkeypatch.setenv("GIT_DIR", os.devnull)  # or uncommitted code would excuse other bits
+    small = ["data=shapes", "train_size=2000", "test_size=500", "epochs=1", "threads=1"]
+    assert main(["run", "smoke", "--name", "tiny", "--set", *small]) == 0
+    run = Run.load("tiny")
+
+    def rows():
+        code = main(["verify", "tiny", "--rerun"])
+        lines = capsys.readouterr().out.splitlines()
+        return code, [line.split()[-1] for line in lines if line.startswith("rerun:")]
+
+    assert rows() == (0, ["yes", "yes"])
+    best = run.file("checkpoints/best.pt")
+    before = best.read_bytes()
+    flip(best)
+    assert rows() == (1, [])  # its checksum has told already
+    vouch(run)
+    assert rows() == (1, ["NO", "yes"])
+    best.write_bytes(before)
+    text = run.file("settings.yaml").read_text()
+    run.file("settings.yaml").write_text(text.replace("seed: 42", "seed: 43"))
+    vouch(run)
+    code, (weights, _) = rows()
+    assert (code, weights) == (1, "NO")
+    means = "yes; NO for one bit of the weights, or another seed"
+    record_property("fault", ("`lab verify --rerun` of a real run", 3, means))
