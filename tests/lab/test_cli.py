@@ -6,12 +6,14 @@ import subprocess
 import sys
 
 from fabricate import make_run
+from papermill.exceptions import PapermillExecutionError
 import pytest
 
 from lab.cli import main
 from lab.runner import execute, pending
+from lab_utils import LabError
 from lab_utils.core.params import load_settings, project_root
-from lab_utils.core.run import OPTIONAL, RECORDS
+from lab_utils.core.run import OPTIONAL, RECORDS, Run
 
 
 def test_lab_list_shows_every_run_and_the_damaged_ones(runs, capsys):
@@ -109,6 +111,15 @@ def test_streams_that_cannot_be_prepared_are_a_sentence(monkeypatch, capsys):
     monkeypatch.setattr("os.open", lambda *_: Path("/no/such/device").stat())
     assert main(["list"]) == 2
     assert capsys.readouterr().err.startswith("lab: /no/such/device: No such file")
+
+
+def test_a_cell_that_stopped_without_a_word_most_likely_had_no_memory(runs, monkeypatch):
+    def fail(*_, **__):
+        raise PapermillExecutionError(3, 3, "", "CellExecutionError", "", [])
+
+    monkeypatch.setattr("papermill.execute_notebook", fail)
+    with pytest.raises(LabError, match="01_setup most likely ran out of memory; set a smaller"):
+        execute(Run.create(load_settings("smoke")), ["01_setup"])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="closed streams as in a POSIX shell")
