@@ -109,11 +109,13 @@ def test_what_a_stopped_run_left_is_tidied_by_the_next(lab, tmp_path, way, numbe
 
 
 def test_a_signal_at_any_moment_costs_nothing(full, survived, lab, whole, tmp_path):
-    rng, ended = random.Random(0), []
+    rng, ended, began = random.Random(0), [], time.monotonic()
+    assert lab(tmp_path / "timed") == 0
+    lasts = time.monotonic() - began
     for number in range(24 if full else 2):
         folder, sig = tmp_path / str(number), SIGNALS[number % len(SIGNALS)]
         lab.process.stdin.write(f"{folder} none 0\n")
-        time.sleep(rng.uniform(0.1, 0.7))
+        time.sleep(lasts * rng.uniform(0.1, 0.8))
         for child in psutil.Process(lab.process.pid).children():
             with suppress(psutil.NoSuchProcess):  # it has just ended
                 child.send_signal(sig)
