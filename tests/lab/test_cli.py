@@ -10,7 +10,7 @@ from papermill.exceptions import PapermillExecutionError
 import pytest
 
 from lab.cli import main
-from lab.runner import execute, pending
+from lab.runner import _execute_one, execute, pending
 from lab_utils import LabError
 from lab_utils.core.params import load_settings, project_root
 from lab_utils.core.run import OPTIONAL, RECORDS, Run
@@ -119,7 +119,7 @@ def test_a_cell_that_stopped_without_a_word_most_likely_had_no_memory(runs, monk
 
     monkeypatch.setattr("papermill.execute_notebook", fail)
     with pytest.raises(LabError, match="01_setup most likely ran out of memory; set a smaller"):
-        execute(Run.create(load_settings("smoke")), ["01_setup"])
+        _execute_one(Run.create(load_settings("smoke")), "01_setup", None)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="closed streams as in a POSIX shell")
