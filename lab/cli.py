@@ -61,6 +61,7 @@ def _sentence(error: Exception) -> str | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lab", description="The CIFAR-10 lab.")
+    one = {"help": "a run; `lab list` shows them (or the absolute path of a run's folder)"}
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     many = {"nargs": "+", "action": "extend", "default": []}
     change = {**many, "metavar": "KEY=VALUE", "help": "change settings, such as --set epochs=3"}
@@ -93,16 +94,16 @@ def _parser() -> argparse.ArgumentParser:
     compare.set_defaults(command="compare")
 
     report = commands.add_parser("report", help="write the PDF report of a run again")
-    report.add_argument("name", help="a run; `lab list` shows them")
+    report.add_argument("name", **one)
     report.set_defaults(command="report")
 
     verify = commands.add_parser("verify", help="check that the files of a run are its own")
-    verify.add_argument("name", help="a run; `lab list` shows them")
+    verify.add_argument("name", **one)
     verify.add_argument("--rerun", action="store_true", help="train and test again, and compare")
     verify.set_defaults(command="verify")
 
     serve = commands.add_parser("serve", help="offer the model of a run as a page and to programs")
-    serve.add_argument("name", help="a run; `lab list` shows them")
+    serve.add_argument("name", **one)
     serve.add_argument("--port", type=int, default=8000, help="of 127.0.0.1; 0: any free one")
     serve.set_defaults(command="serve")
     commands.add_parser("open", help="open notebook 01 in JupyterLab").set_defaults(command="open")

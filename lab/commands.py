@@ -63,7 +63,7 @@ def do_compare(options: argparse.Namespace) -> None:
 
 
 def do_report(options: argparse.Namespace) -> None:
-    print(f"report {_written(Run.load(options.name))}")
+    print(f"report {_written(_existing(options.name))}")
 
 
 def _written(run: Run) -> str:
@@ -80,7 +80,7 @@ def _written(run: Run) -> str:
 def do_verify(options: argparse.Namespace) -> int:
     from lab.verify import rerun, verify
 
-    run = Run.load(options.name)
+    run = _existing(options.name)
     findings = verify(run)
     if options.rerun and all(finding.good for finding in findings):
         findings += rerun(run)
@@ -91,7 +91,7 @@ def do_verify(options: argparse.Namespace) -> int:
 def do_serve(options: argparse.Namespace) -> None:
     from lab.serve.server import serve
 
-    serve(Run.load(options.name), options.port)
+    serve(_existing(options.name), options.port)
 
 
 def do_open(options: argparse.Namespace) -> int:
@@ -129,6 +129,13 @@ def _row(name: str) -> dict[str, str | None]:
         }  # fmt: skip
     except (LabError, LookupError, TypeError, ValueError):  # one bad run must not hide the others
         return {"run": name, "experiment": "(damaged)"}
+
+
+def _existing(name: str) -> Run:
+    """The run ``name``, or the one in the folder whose absolute path that is."""
+    if Path(name).name != name and not Path(name).is_absolute():
+        raise LabError(f"{name!r} is no run; give its name, or its folder's absolute path.")
+    return Run.load(name)
 
 
 def _relative(path: Path) -> str:

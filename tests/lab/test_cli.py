@@ -133,3 +133,13 @@ def test_closed_streams_are_nothing_that_a_later_file_could_become(runs, tmp_pat
         "os._exit(code or 10 * (opened < 3))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=project_root()).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["report", "verify", "serve"])
+def test_a_path_is_a_run_only_where_it_is_whole(runs, capsys, command):
+    """``../x`` would be looked for beside ``runs/``, wherever the command is given."""
+    assert main([command, "../x"]) == 2
+    told = "lab: '../x' is no run; give its name, or its folder's absolute path.\n"
+    assert capsys.readouterr().err == told
+    assert main([command, str(runs / "none")]) == 2
+    assert "No run named 'none'" in capsys.readouterr().err
