@@ -86,6 +86,21 @@ def test_the_pace_beside_other_programs_is_the_measured_one(beside, name):
     assert next(row[1:] for row in table("beside it") if row[0] == beside) == wanted
 
 
+def test_sprint_is_as_fast_and_as_good_as_measured():
+    (found,) = committed("sprint")["rows"]
+    reached = re.search(
+        r"mean ([\d.]+%), standard deviation ([\d.]+)%, lowest ([\d.]+%), reaches", found["what"]
+    )
+    (row,) = (row for row in table("what | lab") if "`sprint`" in row[0])
+    mean, deviation, lowest = reached.groups()
+    assert row[0] == (
+        f"the same with any network (`sprint`, {found['runs']} fresh seeds: mean {mean}, "
+        f"standard deviation {deviation} points, lowest {lowest})"
+    )
+    assert row[1] == f"{found['ours']:.1f} s"
+    assert row[2] == f"{found['baseline']:,.0f} s ({found['ratio']:.0f}x), on the slower machine"
+
+
 def test_inference_is_as_fast_as_measured():
     found = {row["what"]: row for row in committed("inference")["rows"]}
     one = {name: found[f"{name}: one image, p50 (ms)"] for name in ("ONNX", "int8 ONNX")}
