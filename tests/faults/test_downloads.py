@@ -3,6 +3,7 @@
 import http.server
 import socket
 import threading
+import time
 
 import pytest
 from torchvision.datasets import CIFAR10
@@ -10,6 +11,7 @@ from torchvision.datasets import CIFAR10
 from lab_utils.data import cifar10, sources
 
 pytestmark = pytest.mark.faults
+SILENCE = b"..."
 _LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: "
 ANSWERS = {
     "not found": b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
@@ -36,7 +38,10 @@ def answer(tmp_path, monkeypatch):
     class Handler(http.server.BaseHTTPRequestHandler):
         def handle(self):
             self.request.recv(4096)
-            self.request.sendall(said[0])
+            if said[0] == SILENCE:
+                time.sleep(30)
+            else:
+                self.request.sendall(said[0])
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
         httpd.handle_error = lambda *_: None
@@ -58,6 +63,19 @@ def test_whatever_a_server_answers_the_lab_draws_images_and_says_why(answer, sur
         assert why.count("\n") == 0, name
     cifar10.cifar10_folder.cache_clear()
     survived("answers of a server to the download", len(ANSWERS), "shapes, and a sentence why")
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(full, answer, survived):
+    if not full:
+        pytest.skip("waits for ten seconds: pytest -m faults")
+    cifar10.cifar10_folder.cache_clear()
+    answer[:] = [SILENCE]
+    started = time.perf_counter()
+    data, why = sources.resolve_auto()
+    assert data == "shapes" and "timed out" in why
+    assert 9 < time.perf_counter() - started < 25
+    cifar10.cifar10_folder.cache_clear()
+    survived("a server that says nothing", 1, "shapes, and a sentence why, after ten seconds")
 
 
 def test_no_server_at_all_is_said_too(answer, monkeypatch):
