@@ -25,15 +25,21 @@ FRESH = 100  # the first seed: `search` chose the recipes with lower ones
 TARGETS = {"simple_fast": 0.7984, "sprint": 0.7984, "ninety_four": 0.94}
 
 
+def trained(settings: Settings, dataset: Dataset, machine: Machine) -> Training:
+    """A training that has done all of its epochs."""
+    training = Training(settings, dataset, machine)
+    for _ in range(settings.epochs):
+        training.epoch()
+    return training
+
+
 def train_and_test(
     settings: Settings, dataset: Dataset, test: Split, machine: Machine
 ) -> tuple[float, float]:
     """Seconds of model building, training and evaluation; and the test accuracy."""
     hardware.synchronize(machine.device)
     start = time.perf_counter()
-    training = Training(settings, dataset, machine)
-    for _ in range(settings.epochs):
-        training.epoch()
+    training = trained(settings, dataset, machine)
     evaluation = Batches(test, EVAL_BATCH, dataset.normalization, machine.device)
     reached = accuracy(*predict(training.judged, evaluation, machine, settings.tta))
     return time.perf_counter() - start, reached

@@ -161,8 +161,8 @@ def _compile(run: Run, sources: dict[str, bytes], inputs: dict[str, Any], ended:
             if "could not be displayed" not in error.message:
                 break
             if way == _WAYS[-2]:
-                print(f"lab: {error.message}; install one, or the report has a box there and is "
-                "not PDF/UA.", file=sys.stderr)  # fmt: skip
+                told = f"{error.message}; install one, or the report has a box there"
+                print(f"lab: {told} and is not PDF/UA.", file=sys.stderr)
     raise LabError(_explain(run, problem, sources, inputs))
 
 

@@ -10,6 +10,7 @@ import time
 import torch
 
 from benchmarks.common import cifar10, say
+from benchmarks.time_to_accuracy import trained
 from lab_utils import LabError
 from lab_utils.core.params import parse_assignments, project_root, resolve
 from lab_utils.core.settings import Settings
@@ -18,7 +19,6 @@ from lab_utils.data.dataset import Dataset, Split
 from lab_utils.model.predict import accuracy, predict
 from lab_utils.setup import hardware
 from lab_utils.training.fit import EVAL_BATCH
-from lab_utils.training.loop import Training
 
 VIEWS = ("none", "flip", "unsure", "flip_shift")  # values of the setting tta
 TRIED = project_root() / "report" / "results" / "benchmarks" / "search.csv"
@@ -43,9 +43,7 @@ def attempt(settings: Settings, dataset: Dataset, held: Split) -> dict[str, floa
     """Seconds of the training, and of ``held`` the share that is right by each way of looking."""
     machine = hardware.choose(settings)
     start = time.perf_counter()
-    training = Training(settings, dataset, machine)
-    for _ in range(settings.epochs):
-        training.epoch()
+    training = trained(settings, dataset, machine)
     hardware.synchronize(machine.device)
     seconds = time.perf_counter() - start
     batches = Batches(held, EVAL_BATCH, dataset.normalization, machine.device)

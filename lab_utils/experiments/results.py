@@ -75,12 +75,9 @@ def load(run: Run) -> Result:
         return result
     except ValidationError as error:
         wrong = ", ".join(str(problem["loc"][0]) for problem in error.errors())
-        old = all(problem["type"] == "missing" for problem in error.errors())
-        why = (
-            f"damaged or of another version of the lab, without {wrong}"
-            if old
-            else f"damaged ({wrong})"
-        )
+        why = f"damaged ({wrong})"
+        if all(problem["type"] == "missing" for problem in error.errors()):
+            why = f"damaged or of another version of the lab, without {wrong}"
         raise LabError(f"{run.file(METRICS)} is {why}; run 05_evaluation again.") from None
     except (KeyError, TypeError, AttributeError):
         raise LabError(
