@@ -3,6 +3,7 @@
 from argparse import Namespace
 from contextlib import contextmanager
 from itertools import pairwise
+import math
 
 import pytest
 from real import needs_cifar10
@@ -58,11 +59,18 @@ def test_changes_come_one_at_a_time(monkeypatch):
 
 
 def test_a_recipe_and_the_course_take_turns_to_their_accuracy():
-    (row,) = time_to_accuracy.measure(Namespace(experiments=["simple_fast"], seeds=2))
+    asked = {"experiments": ["simple_fast"], "seeds": 2, "first": 7}
+    (row,) = time_to_accuracy.measure(Namespace(**asked, alone=0))
     assert row.what.startswith("simple_fast: mean ")
     assert "MISSES 79.84%" in row.what  # of 500 images
     assert row.ratio == row.baseline / row.ours
     assert row.runs == 2
+    (alone,) = time_to_accuracy.measure(Namespace(**asked, alone=1))
+    assert [(seed["seed"], seed["accuracy"]) for seed in alone.seeds] == [
+        (seed["seed"], seed["accuracy"]) for seed in row.seeds
+    ]
+    assert [seed["seed"] for seed in row.seeds] == [7, 8]
+    assert math.isnan(alone.ratio)
 
 
 def test_the_search_trains_on_what_it_does_not_judge_and_keeps_each_try(monkeypatch, tmp_path):
