@@ -61,6 +61,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 def large_network(settings: Settings, dataset: Dataset, steps: int, runs: int) -> Row:
     """The same for an experiment that computes more: some steps, and the peak in between."""
     machine, name = hardware.choose(settings), settings.experiment
+    settings = settings.model_copy(update={"train_sides": ()})  # operations are of full images
     images = steps * settings.batch_size
     first = Split(dataset.train.images[:images], dataset.train.targets[:images])
     training = Training(settings, replace(dataset, train=first), machine)

@@ -92,11 +92,12 @@ def lab_step(settings: Settings, dataset: Dataset, machine: Machine) -> StepProf
 def small_training(settings: Settings, dataset: Dataset, machine: Machine) -> Training:
     """A fresh training on 16 batches: to prepare all images would take longer than the profile.
 
-    It may take more steps than the settings' own, at which a schedule could end.
+    It may take more steps than the settings' own, at which a schedule could end. Its images have
+    their full size, for which operations are counted.
     """
     count = 16 * settings.batch_size
     few = Split(dataset.train.images[:count], dataset.train.targets[:count])
-    long = settings.model_copy(update={"epochs": 10_000})
+    long = settings.model_copy(update={"epochs": 10_000, "train_sides": ()})
     return Training(long, replace(dataset, train=few), machine)
 
 

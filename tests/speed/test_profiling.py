@@ -54,6 +54,12 @@ def test_the_profiled_model_is_not_the_one_that_is_trained(settings, dataset):
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+def test_operations_are_counted_of_the_images_that_a_profile_takes(settings, dataset):
+    settings = settings.model_copy(update={"model": "speednet", "train_sides": (16,)})
+    training = profiling.small_training(settings, dataset, hardware.choose(settings))
+    assert next(iter(training.batches))[0].shape[-2:] == dataset.train.images.shape[-2:]
+
+
 def event(name, own, caller=None, gpu=0.0, device=DeviceType.CPU):
     return SimpleNamespace(
         name=name, self_cpu_time_total=own, self_device_time_total=gpu, cpu_parent=caller,
