@@ -117,7 +117,7 @@ def read(image_folder, split="train", **settings):
 
 
 def test_grey_images_of_16_bits_keep_their_greys(tmp_path):
-    for value, grey in ((256, 1), (32_768, 128), (65_535, 255)):
+    for value, grey in ((0, 0), (256, 1), (32_768, 128), (65_535, 255)):
         Image.fromarray(np.full((9, 9), value, np.uint16)).save(tmp_path / "a.png")
         assert (folder._decode(tmp_path / "a.png", 4) == grey).all()
 

@@ -302,6 +302,8 @@ def test_where_the_images_will_come_from_is_told_without_reading_them(tmp_path, 
     settings = Settings(experiment="x", data="folder", data_folder=str(tmp_path))
     assert image_source(settings).images == 2
     assert image_source(settings).side == settings.image_size
+    for data in ("cifar10", "auto", "shapes"):  # these come in one size
+        assert image_source(Settings(experiment="x", data=data, image_size=64)).side == 32
 
 
 def test_images_that_have_to_be_downloaded_are_not_at_hand(tiny_cifar, tmp_path):
