@@ -8,7 +8,7 @@ from toy import HALF, flat
 
 from lab_utils import LabError
 from lab_utils.model.networks import build
-from lab_utils.training.checkpoints import Best, load_best, save_best
+from lab_utils.training.checkpoints import Best, load_best, rng_state, save_best, set_rng_state
 
 
 def test_better_weights_that_cannot_be_written_leave_the_best_ones_before(tmp_path, monkeypatch):
@@ -27,3 +27,17 @@ def test_better_weights_that_cannot_be_written_leave_the_best_ones_before(tmp_pa
     assert torch.equal(flat(load_best(path)[0]), flat(first))
     save_best(path, second, best)
     assert torch.equal(flat(load_best(path)[0]), flat(second))
+
+
+def test_the_random_numbers_of_a_gpu_go_on_beside_those_of_the_cpu(monkeypatch):
+    """Where there is no GPU something stands in for it."""
+    given = []
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: torch.tensor([7]))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", given.append)
+    state = rng_state(torch.device("cuda"))
+    drawn = torch.rand(3)
+    assert set(state) == {"cpu", "cuda"} and state["cuda"].tolist() == [7]
+    set_rng_state(state, torch.device("cpu"))
+    assert torch.equal(torch.rand(3), drawn) and not given
+    set_rng_state(state, torch.device("cuda"))
+    assert torch.equal(torch.rand(3), drawn) and given == [state["cuda"]]

@@ -1,9 +1,19 @@
 """The figures of a training tell what is in its history."""
 
+from math import log
+
 import pytest
 
-from lab_utils.training.figures import small_trainings, two_trainings
+from lab_utils.training.figures import (
+    accuracy_curves,
+    loss_curves,
+    lr_curve,
+    lr_schedule,
+    small_trainings,
+    two_trainings,
+)
 from lab_utils.training.findings import compared, signs
+from lab_utils.training.history import Epoch
 
 
 def rows(train, val):
@@ -19,11 +29,72 @@ TRAININGS = {
 }
 
 
+HISTORY = [
+    Epoch(1, 2.0, 0.25, 1.5, 0.375, 0.1, 10.0, 100.0),
+    Epoch(2, 1.0, 0.5, 1.25, 0.625, 0.4, 10.0, 100.0),
+    Epoch(3, 0.5, 0.75, 1.75, 0.5, 0.2, 10.0, 100.0),
+]
+RATES = [0.1, 0.3, 0.4, 0.3, 0.2, 0.05]  # two batches an epoch
+
+
+def drawn(ax):
+    return [[tuple(point) for point in line.get_xydata()] for line in ax.get_lines()]
+
+
+def test_the_curves_are_the_history_with_a_ring_at_the_best_epoch_and_a_line_at_guessing():
+    losses, accuracies = loss_curves(HISTORY, 10), accuracy_curves(HISTORY, 4, "with dropout")
+    (ax,) = losses.figure.axes
+    train, val, ring, guessing = drawn(ax)
+    assert train == [(1, 2.0), (2, 1.0), (3, 0.5)]
+    assert val == [(1, 1.5), (2, 1.25), (3, 1.75)]
+    assert ring == [(2, 1.25)]
+    assert {y for _, y in guessing} == {log(10)}
+    assert ax.get_ylim()[0] == 0 and ax.get_ylim()[1] > log(10)
+    assert (
+        "from 2.000 to 0.500, validation loss from 1.500 to 1.750, with its lowest value 1.250 in "
+        "epoch 2; guessing gives 2.303." in losses.caption
+    )
+    train, val, ring, guessing = drawn(accuracies.figure.axes[0])
+    assert train == [(1, 25), (2, 50), (3, 75)]
+    assert val == [(1, 37.5), (2, 62.5), (3, 50)]
+    assert ring == [(2, 62.5)]
+    assert {y for _, y in guessing} == {25}
+    assert "epoch 3 it was 75.0% on training images (with dropout) and 50.0%" in accuracies.caption
+    assert "that of epoch 2 (62.5%)" in accuracies.caption
+    (legend,) = accuracies.figure.legends
+    named = [text.get_text() for text in legend.texts]
+    assert named == ["training", "validation", "best (epoch 2)"]
+
+
+def test_the_schedule_is_every_batchs_rate_with_a_dot_at_the_peak():
+    drawing = lr_schedule(RATES, 2)
+    (ax,) = drawing.figure.axes
+    line, dot = drawn(ax)
+    assert line == [(i / 2, rate) for i, rate in enumerate(RATES)]
+    assert dot == [(1.0, 0.4)]
+    assert ax.get_xlim() == (0, 3) and ax.get_ylim() == pytest.approx((0, 1.12 * 0.4))
+    assert "at each of the 6 batches: it begins at 0.1, is largest (0.4)" in drawing.caption
+    assert drawing.caption.endswith("after 1.0 of 3 epochs and ends at 0.05.")
+    (line, _) = drawn(lr_schedule([i / 9999 for i in range(10_000)], 100).figure.axes[0])
+    assert len(line) == 2000 and line[0] == (0, 0) and line[-1] == (99.99, 1)
+
+
+def test_below_the_rates_stands_the_validation_accuracy_after_each_epoch():
+    drawing = lr_curve(HISTORY, RATES)
+    above, below = drawing.figure.axes
+    line, dots = drawn(above)
+    assert line == [(i / 2, rate) for i, rate in enumerate(RATES)]
+    assert dots == [(0, 0.1), (1, 0.4), (2, 0.2)]
+    assert drawn(below) == [[(1, 37.5), (2, 62.5), (3, 50)]]
+    assert "validation accuracy from 62.5% to 50.0% (-12.5 points)" in drawing.caption
+
+
 def test_small_trainings_have_a_panel_each_and_say_where_the_losses_end():
     drawing = small_trainings(TRAININGS, 10)
     assert [ax.get_title() for ax in drawing.figure.axes] == list(TRAININGS)
     lines = drawing.figure.axes[3].get_lines()
     assert list(lines[0].get_ydata()) == [9.0, 2.5, 3.0]
+    assert drawing.figure.axes[3].get_ylim() == pytest.approx((0, 2 * log(10)))
     assert "usual 0.25 and 1.75; tiny 2.12 and 2.00; slow" in drawing.caption
     assert "over 3 epochs" in drawing.alt
     assert "lowest in epochs 2, 3, 2, 2." in drawing.alt

@@ -3,19 +3,24 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
+from torch import nn
 from toy import CPU
 
 from lab_utils.training.findings import (
     accuracy_reading,
     compared,
     earlier_seconds,
+    gradients,
     loss_reading,
+    pace,
     rates_reading,
+    results,
     schedule_effect,
     signs,
     verdict,
 )
-from lab_utils.training.history import Epoch
+from lab_utils.training.history import Epoch, ThreadChoice
 from lab_utils.training.loop import Training
 from lab_utils.training.optim import schedule_values
 from lab_utils.training.recipe import hyperparameters
@@ -57,6 +62,48 @@ def test_the_readings_of_the_curves_are_of_their_numbers():
     assert rates_reading([1.0, 0.6, 0.4, 0.05]).endswith(
         "50% have more than half the largest learning rate, 25% less than a tenth of it."
     )
+
+
+def test_the_effect_of_a_schedule_is_read_from_the_epochs_after_the_peak_below_half_of_it():
+    rows = history(0.5, 0.6, 0.7, 0.75, losses=[1.5, 1.2, 1.0, 0.9])
+    assert schedule_effect(rows, [1.0, 1.0, 0.8, 0.6, 0.4, 0.2, 0.2, 0.1]) == (
+        "In the last 2 of 4 epochs the learning rate was below half its peak. Meanwhile validation "
+        "loss went from 1.200 to 0.900 and validation accuracy from 60.0% to 75.0% (+15.0 points)."
+    )
+    rising = schedule_effect(rows, [0.1, 0.2, 0.3, 0.4, 0.9, 1.0, 0.6, 0.4])
+    assert rising.startswith("No epoch ran mostly below half the peak")
+    assert "constant throughout" in schedule_effect(rows, [0.1] * 8)
+
+
+def test_what_is_recorded_of_a_training_is_of_its_epochs():
+    rows = [
+        Epoch(i, 3.0 - i, i / 10, 2.0 - i / 2, accuracy, 0.1, 10.0 * i, 100.0 * i)
+        for i, accuracy in enumerate((0.5, 0.7, 0.6), 1)
+    ]
+    choices = [ThreadChoice(1, 0, 2, "it was fastest"), ThreadChoice(3, 1, 1, "others compute")]
+    training = SimpleNamespace(
+        finished=True, history=rows, steps_per_epoch=4, machine=CPU, choices=choices, resumed_from=1
+    )
+    assert results(training) == {
+        "epochs": 3, "steps": 12, "steps_per_epoch": 4, "train_seconds": 60.0, "best_epoch": 2,
+        "best_val_accuracy": 0.7, "final_train_loss": 0.0, "final_train_accuracy": 0.3,
+        "final_val_loss": 0.5, "final_val_accuracy": 0.6, "images_per_second": 200.0,
+        "precision": "float32", "device": "cpu", "threads": [c._asdict() for c in choices],
+        "threads_reason": "others compute", "resumed_from_epoch": 1,
+    }  # fmt: skip
+    text = pace(training)
+    assert "100 in the slowest epoch, 300 in the fastest; threads: 2, then 1." in text
+    assert "differ by rounding" in text
+    training.choices = choices[:1]
+    assert pace(training).endswith("threads: 2.")
+
+
+def test_a_row_of_the_gradients_is_an_array_of_weights_that_learns():
+    model = nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1), nn.Linear(1, 1))
+    model[2].requires_grad_(False)
+    model[0].weight.data.copy_(torch.tensor([[3.0, 4.0]]))
+    (model[0].weight * torch.tensor([[6.0, 8.0]])).sum().backward()
+    assert gradients(model) == [{"weights": "0.weight", "count": 2, "norm": 5.0, "gradient": 10.0}]
 
 
 def losses(*pairs):

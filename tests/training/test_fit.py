@@ -16,6 +16,7 @@ from lab_utils.core.params import project_root
 from lab_utils.core.run import Run
 from lab_utils.data.batches import Batches, training_batches
 from lab_utils.model.predict import accuracy, predict
+from lab_utils.setup.hardware import Machine
 from lab_utils.training import findings
 from lab_utils.training.checkpoints import load_best, load_checkpoint
 import lab_utils.training.fit as fit_module
@@ -408,8 +409,22 @@ def test_the_history_comes_back_from_csv_as_it_was(tmp_path, dataset, settings):
 
 def test_a_training_is_not_continued_on_other_data(tmp_path, dataset, settings):
     train(tmp_path, dataset, settings.model_copy(update={"epochs": 1}))
-    with pytest.raises(LabError, match="other data"):
-        train(tmp_path, replace(dataset, fingerprint="1"), settings)
+    for other in ("1", "-"):  # after and before "0"
+        with pytest.raises(LabError, match="other data"):
+            train(tmp_path, replace(dataset, fingerprint=other), settings)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_on_a_gpu_too_the_same_seed_gives_the_same_weights(
+    tmp_path, dataset, settings, monkeypatch, kind
+):
+    """Left alone, cuDNN takes whichever convolution is fastest, also one that rounds by chance."""
+    train(tmp_path, dataset, settings.model_copy(update={"epochs": 1}))
+    training = Training(settings.model_copy(update={"epochs": 1}), dataset, CPU)
+    training.machine = Machine(torch.device(kind), "a test", torch.float32, "a test")
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    fit(training, tmp_path, progress=Watch())  # finished: nothing is computed
+    assert torch.backends.cudnn.deterministic == (kind == "cuda")
 
 
 @pytest.mark.parametrize("lacks", ["model", "history", "order_rng"])

@@ -4,10 +4,12 @@ import re
 from types import SimpleNamespace
 
 import pytest
+import torch
 from toy import CPU
 
 from lab_utils.training import progress as module
 from lab_utils.training.fit import fit
+from lab_utils.training.history import numbered
 from lab_utils.training.loop import Training
 from lab_utils.training.progress import TrainingProgress, svg_curves
 
@@ -77,8 +79,40 @@ def test_redrawing_takes_a_small_share_of_the_time_at_the_most(
     assert progress.pause == 100.0
 
 
+def test_the_time_that_is_left_is_counted_from_the_steps_of_this_epoch(
+    dataset, settings, monkeypatch, pages
+):
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+    training = Training(settings, dataset, CPU)  # 3 epochs of 4 steps of 32 images
+    training.history = numbered([(1.0, 0.5, 1.0, 0.5)])
+    progress = TrainingProgress(training)
+    assert pages[-1]["text/plain"] == "1 of 3 epochs are done."
+    for step, seconds in ((0, 10.0), (1, 2.0)):
+        clock[0] += seconds  # before the first step came what is no step
+        progress.step(step, torch.tensor(2.5 - step))
+    assert pages[-1]["text/plain"] == (
+        "Epoch 2 of 3, 50%: loss 1.500, 16 images/s; 4 s left in this epoch, 12 s in all."
+    )
+    assert 'max="12" value="6"' in pages[-1]["text/html"]
+
+
+def test_a_loss_stands_at_its_step_and_at_its_share_of_the_axis():
+    """Two epochs of two steps, of which an earlier session made the first; the axis ends at 3."""
+    svg = svg_curves([1.0, 0.5], 2, 2, 2, [1.5, 1.0], 2.0)
+    left, width = 34, 598
+    at = [f"{left + share * width:.1f}" for share in (0, 0.5, 0.75, 1)]
+    assert f'points="{at[2]},120.0 {at[3]},150.0"' in svg
+    assert re.findall(r'cx="([^"]*)" cy="([^"]*)"', svg) == [(at[1], "90.0"), (at[3], "120.0")]
+    assert "M34,60.0H640" in svg  # guessing
+    numbers = re.findall(r'y="([^"]*)" text-anchor="end">(\d)<', svg)
+    assert numbers == [("184.0", "0"), ("124.0", "1"), ("64.0", "2")]
+    epochs = re.findall(r'x="([^"]*)" y="196" text-anchor="middle">(\d)<', svg)
+    assert epochs == [(at[0], "0"), (at[1], "1"), (at[3], "2")]
+
+
 def test_steps_closer_than_the_pixels_are_drawn_from_lowest_to_highest():
-    losses = [1.0] * 3200
+    losses = [1.0] * 3203  # the last three are too few to be drawn
     losses[1234] = 3.0  # a spike of one step must be seen
     svg = svg_curves(losses, 0, 3200, 2, [], 2.3)
     heights = [float(p.split(",")[1]) for p in re.search(r'points="([^"]*)"', svg)[1].split()]
