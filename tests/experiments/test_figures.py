@@ -69,6 +69,44 @@ def test_each_recipe_has_a_panel_with_its_name_its_accuracy_and_its_epochs(three
     assert len({ax.get_ylim() for ax in shown}) == 1
 
 
+def test_a_recipe_stands_at_its_cost_in_millions_and_its_accuracy_with_the_whole_interval(
+    three_seeds,
+):
+    """Those of equal cost to both sides of it, so that the mean of their logarithms is the cost."""
+    small = replace(three_seeds[1], experiment="small", parameters=1000, flops=2_000_000)
+    groups = [*three_seeds, small]
+    for ax, costs in zip(
+        figures.compared_pareto(groups).figure.axes,
+        ((0.62081, 0.001), (21.697536, 2)), strict=True,
+    ):  # fmt: skip
+        points = [line.get_xydata()[0] for line in ax.lines if line.get_marker() != "None"]
+        assert [y for _, y in points] == [g.accuracy for g in groups]
+        first, second, alone = (x for x, _ in points)
+        assert first < second < 1.1 * first
+        assert ((first * second) ** 0.5, alone) == pytest.approx(costs)
+        (bars,) = ax.collections
+        for (x, _), ends, g in zip(points, bars.get_segments(), groups, strict=True):
+            assert ends.ravel() == pytest.approx([x, g.low, x, g.high])
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        assert left < alone < second < right
+        assert bottom < min(g.low for g in groups) and max(g.high for g in groups) < top
+
+
+def test_a_figure_of_many_recipes_with_its_legend_fits_on_a_page(three_seeds):
+    few, crowd = (figures.compared_pareto(many(three_seeds, n)).figure for n in (1, 12))
+    assert few.get_figheight() < crowd.get_figheight() < 6
+
+
+def test_the_band_of_a_curve_reaches_from_the_lowest_seed_to_the_highest(three_seeds):
+    (ax,) = panels(figures.compared_curves(three_seeds[:1]))
+    corners = ax.collections[0].get_paths()[0].vertices
+    for epoch in (1, 20):
+        seeds = [r.history[epoch - 1].val_accuracy for r in three_seeds[0].results]
+        drawn = corners[corners[:, 0] == epoch, 1]
+        assert (min(drawn), max(drawn)) == pytest.approx((min(seeds), max(seeds)))
+        assert min(seeds) < max(seeds)
+
+
 def test_a_logarithmic_axis_is_announced(three_seeds):
     for ax in figures.compared_pareto(many(three_seeds, 3)).figure.axes:
         assert ax.get_xscale() == "log"
@@ -124,6 +162,17 @@ def test_a_line_joins_numbers_and_not_names(runs):
     assert {line.get_linestyle() for line in names.lines if len(line.get_xdata())} == {"None"}
     assert "with model=resnet20" in drawing.alt
     assert legend(drawing) == ["quick"]
+
+
+def test_a_value_stands_at_its_mean_with_a_bar_from_the_lowest_seed_to_the_highest(runs):
+    for lr, seeds in ((1e-3, (0.70, 0.73, 0.72)), (2e-3, (0.74, 0.80, 0.74))):
+        for seed, val in enumerate(seeds):
+            make_tested("quick", lr=lr, seed=seed, val_accuracy=val)
+    (ax,) = figures.compared_sensitivity(sensitivity(named("quick"))).figure.axes
+    ((line, _, (bars,)),) = (found.lines for found in ax.containers)
+    assert line.get_xydata().ravel() == pytest.approx([0, 2.15 / 3, 1, 2.28 / 3])
+    ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
+    assert ends == [pytest.approx([0.70, 0.73]), pytest.approx([0.74, 0.80])]
 
 
 def test_long_names_of_values_are_not_cut_off(runs, recwarn):

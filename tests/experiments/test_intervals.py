@@ -18,7 +18,8 @@ def test_the_interval_has_the_luck_of_the_seeds_and_of_the_images(three_seeds):
     seeds, images = 0.010**2 / 3, scores.var(ddof=1) / 1000
     freedom = (seeds + images) ** 2 / (seeds**2 / 2 + images**2 / 999)
     half = t.ppf(0.975, freedom) * (seeds + images) ** 0.5
-    assert (quick.low, quick.high) == pytest.approx((0.700 - half, 0.700 + half))
+    exactly = pytest.approx((0.700 - half, 0.700 + half), rel=1e-12)
+    assert (quick.low, quick.high) == exactly
 
 
 def test_the_interval_covers_the_truth_nineteen_times_in_twenty():
