@@ -41,6 +41,12 @@ def test_images_without_a_mistake_give_a_finite_temperature():
     assert 0.05 <= fit_temperature(logits, torch.arange(3)) <= 1
 
 
+def test_the_temperature_stays_between_a_twentieth_and_twenty(overconfident):
+    logits, targets = overconfident
+    for factor, end in ((1000, 20), (1e-3, 0.05)):
+        assert fit_temperature(factor * logits, targets) == pytest.approx(end, rel=1e-3)
+
+
 def test_scaling_tells_the_figures_of_the_summary_before_and_after(overconfident):
     logits, targets = overconfident
     found = scale(logits, targets, 3.0)

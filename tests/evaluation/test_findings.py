@@ -78,6 +78,8 @@ def test_what_we_found_is_drawn_from_the_record():
     assert "All 1 criteria are met." in text
     clear = what_we_found(record() | {"test_loss_change_high": -0.05})
     assert "by more than chance)" in clear
+    nothing = what_we_found(record() | {"test_loss_change_low": 0.0, "test_loss_change_high": 0.0})
+    assert "by no more than chance)" in nothing
 
 
 def test_single_numbers_go_to_metrics_json_and_rows_to_evaluation_json(runs):
@@ -175,6 +177,18 @@ def test_a_model_without_a_mistake_is_drawn_too():
     assert "No test image" in figures.confusion_matrix(counts, ["a", "b"]).caption
 
 
+def test_a_class_without_images_is_a_row_without_errors():
+    (ax,) = figures.confusion_matrix(np.array([[3, 1], [0, 0]]), ["a", "b"]).figure.axes
+    assert ax.collections[0].get_array().ravel().tolist() == [-1, 25, 0, -1]
+
+
+@pytest.mark.parametrize(("classes", "written"), [(12, True), (13, False)])
+def test_where_no_numbers_fit_into_the_confusion_matrix_its_colours_have_a_scale(classes, written):
+    counts = 3 * np.eye(classes, dtype=int) + 1
+    ax, *scale = figures.confusion_matrix(counts, [str(i) for i in range(classes)]).figure.axes
+    assert (bool(ax.texts), bool(scale)) == (written, not written)
+
+
 def scaled(low, high, temperature=1.25):
     """A model whose confidence of 90% becomes 82%, where 80% are right."""
     return Scaled(temperature, bins(0.9, 0.8), bins(0.82, 0.8), 0.6780, 0.6778, low, high)
@@ -186,6 +200,8 @@ def test_the_caption_of_calibration_holds_its_numbers():
     assert "T = 1.25 takes the calibration error from 0.100 to 0.020. By heart" in drawing.caption
     titles = [axes.get_title() for axes in drawing.figure.axes]
     assert titles[:2] == ["this run, T = 1.25", "by heart, T = 2.50"]
+    (legend,) = drawing.figure.legends
+    assert [text.get_text() for text in legend.texts] == ["perfect", "as trained", "after scaling"]
 
 
 def test_a_change_within_chance_is_called_so():
@@ -207,6 +223,11 @@ def test_validation_and_test_accuracy_are_compared_with_both_errors():
     text = findings.against_validation(summary, 0.7803, 5000)
     assert text.endswith("lie 0.1 points apart; chance alone explains up to 1.4.")
     assert "there is more to it" in findings.against_validation(summary, 0.80, 5000)
+    few = {"test_accuracy": 0.5, "test_images": 100}  # 196 * sqrt(2 * 0.25 / 100) = 13.86
+    assert findings.against_validation(few, 0.5, 100).endswith("explains up to 13.9.")
+    assert findings.against_validation(few, 0.63, 100).endswith("13.0 points apart; chance alone "
+                                                               "explains up to 13.6.")  # fmt: skip
+    assert "there is more to it" in findings.against_validation(few, 0.64, 100)
 
 
 def test_the_surprise_of_guessing_is_the_logarithm_of_the_classes():
@@ -251,10 +272,11 @@ CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse"
 def test_the_frog_that_is_labelled_cat_is_called_a_frog(answer, judged):
     logits, targets = torch.zeros(10_000, 10), torch.full((10_000,), CIFAR.index("cat"))
     logits[2405, CIFAR.index(answer)] = 20
-    text = findings.sure_mistakes("cifar10", logits, targets, CIFAR, torch.tensor([7, 2405]))
+    shown = torch.tensor([7, 9000, 2405])
+    text = findings.sure_mistakes("cifar10", logits, targets, CIFAR, shown)
     assert f"shows a frog and is labelled cat. The model says {answer}, with 100%" in text
     assert judged in text
-    assert "number 2 of those above" in text
+    assert "number 3 of those above" in text
     elsewhere = findings.sure_mistakes("shapes", logits, targets, CIFAR, torch.tensor([7]))
     assert "frog" not in elsewhere
     some = findings.sure_mistakes("cifar10", logits[:500], targets[:500], CIFAR, torch.tensor([7]))

@@ -66,3 +66,20 @@ def test_damaged_predictions_are_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(LabError, match="run 05_evaluation again"):
             load_predictions(path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"targets": np.array([0, -1])}, {"targets": np.array([0, 2])}, {"classes": ("a",)},
+        {"logits": np.array([[0, 1], [np.nan, 0]])}, {"targets": np.array([0])},
+    ],
+    ids=["below", "no such class", "a class short", "not finite", "a target short"],
+)  # fmt: skip
+def test_predictions_that_cannot_be_are_refused(tmp_path, wrong):
+    good = Predictions(np.eye(2), np.array([0, 1]), ("a", "b"))
+    save_predictions(tmp_path / "predictions.npz", good)
+    assert load_predictions(tmp_path / "predictions.npz").classes == ("a", "b")
+    save_predictions(tmp_path / "predictions.npz", good._replace(**wrong))
+    with pytest.raises(LabError, match="run 05_evaluation again"):
+        load_predictions(tmp_path / "predictions.npz")
