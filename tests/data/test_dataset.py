@@ -1,6 +1,7 @@
 """How images are divided into training, validation and test, and what is said of them."""
 
 import ast
+from dataclasses import replace
 
 from fabricate import begin
 import numpy as np
@@ -12,7 +13,7 @@ from lab_utils import LabError
 from lab_utils.core.params import project_root
 from lab_utils.core.run import BUILT_ON, STEPS
 from lab_utils.data import dataset as dataset_module
-from lab_utils.data.dataset import channel_statistics, load, load_test
+from lab_utils.data.dataset import banner, channel_statistics, load, load_test
 from lab_utils.data.images import Images
 from lab_utils.training.fit import fit
 from lab_utils.training.loop import Training
@@ -161,3 +162,20 @@ def test_nothing_else_in_the_lab_opens_a_test_split():
     for path in (root / "notebooks").glob("*.ipynb"):
         text = path.read_text(encoding="utf-8")
         assert "data.sources import read" not in text and "open_test" not in text
+
+
+def test_the_banner_names_run_data_and_what_was_left_out(runs):
+    run, dataset = load_run(data="shapes", train_size=200, name="mine")
+    told = banner(run, dataset)
+    assert told.text == (
+        "Run 'mine': Shapes, 180 training and 20 validation images, 10 classes; model simplecnn, "
+        "seed 42."
+    )
+    assert told.loud == ""
+    run.opened_last = True
+    for count, names in ((5, "0, 1, 2, 3, 4."), (6, "0, 1, 2, 3, 4, ….")):
+        files = tuple(map(str, range(count)))
+        told = banner(run, replace(dataset, warning="Not CIFAR-10.", unreadable=files))
+        assert told.text.startswith("Run 'mine', the one opened last: Shapes")
+        assert told.text.endswith(f" {count} unreadable files were left out: {names}")
+        assert told.loud == "Not CIFAR-10."

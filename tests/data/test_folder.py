@@ -122,6 +122,16 @@ def test_grey_images_of_16_bits_keep_their_greys(tmp_path):
         assert (folder._decode(tmp_path / "a.png", 4) == grey).all()
 
 
+@pytest.mark.parametrize(("low", "high"), [(-0.1, 1.0), (0.0, 1.1)])
+def test_a_grey_image_of_floats_is_from_0_to_1_or_unreadable(tmp_path, low, high):
+    values = np.full((9, 9), 0.5, np.float32)
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    assert (folder._decode(tmp_path / "a.tiff", 4) == 128).all()
+    values[0, 0], values[8, 8] = low, high
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    assert "outside 0..1; save it with 8 or 16" in str(folder._decode(tmp_path / "a.tiff", 4))
+
+
 def test_what_jupyter_hides_is_no_class_and_no_image(image_folder):
     hidden = [image_folder / "train" / ".ipynb_checkpoints"]
     hidden += [image_folder / "train" / "a cat" / ".ipynb_checkpoints"]

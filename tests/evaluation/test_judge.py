@@ -1,13 +1,16 @@
 """What a network says of a whole split, whatever the training computed in."""
 
 import torch
-from toy import CPU, HALF, small_net, toy
+from toy import CPU, HALF, flat, small_net, toy
 
 from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 from lab_utils.data.dataset import Split
 from lab_utils.evaluation import judge
+from lab_utils.model.networks import build
 from lab_utils.setup.hardware import Machine
+from lab_utils.training.checkpoints import Best, save_best
+from lab_utils.training.history import Epoch, write_history
 
 
 def images(count, side=8):
@@ -48,6 +51,16 @@ def test_a_split_of_toys_is_judged_in_order(runs):
     assert ask(split)[:, 0].argsort().tolist() == (
         split.images.double().mean((1, 2, 3)).argsort().tolist()
     )
+
+
+def test_what_is_judged_are_the_best_weights_and_the_whole_history(runs):
+    run, model = Run.create(Settings(experiment="quick"), "a"), build("simplecnn", 2, 8)
+    rows = [Epoch(i, 1.0, 0.5, 1.0, 0.5, 0.1, 1.0, 1.0) for i in (1, 2)]
+    save_best(run.file("checkpoints/best.pt"), model, Best("simplecnn", {}, 8, "ab", HALF, 1, 0.5))
+    write_history(run.file("history.csv"), rows)
+    network, best, history = judge.load_trained(run)
+    assert torch.equal(flat(network), flat(model)) and not network.training
+    assert (best.epoch, history) == (1, rows)
 
 
 class Brightness(torch.nn.Module):

@@ -110,11 +110,12 @@ def test_two_classes_are_enough(scored):
     assert metrics.confusion(logits, targets).shape == (2, 2)
 
 
-def test_a_class_without_samples_has_no_auc_and_spoils_nothing_else():
+def test_a_class_without_samples_has_no_auc_and_spoils_nothing_else(recwarn):
     logits, targets = answers([0, 1, 1, 2], 3), torch.tensor([0, 1, 1, 1])
     found = metrics.summarize(logits, targets)
     assert np.isnan(found.pop("macro_auc"))
     assert all(np.isfinite(value) for value in found.values())
+    assert [str(warning.message) for warning in recwarn] == []
     missing = metrics.per_class(logits, targets, ["a", "b", "c"])[2]
     assert (missing.name, missing.support) == ("c", 0)
     assert (missing.precision, missing.recall, missing.f1) == (0, 0, 0)

@@ -111,3 +111,15 @@ def test_each_compressed_network_is_told_against_what_stands_beside_it():
     )
     assert "1.5 of 2 cores busy: compare them within a column" in text
     assert "76.00%" in repr(compression.table(record))
+
+
+def test_a_pruned_network_is_told_in_shares_of_the_whole_one():
+    whole = {"name": "SimpleCNN", "parameters": 1000, "flops": 10**7, "ms_1": 2.0, "ms_256": 50.0,
+             "against": None}  # fmt: skip
+    pruned = whole | {"name": "SimpleCNN, pruned", "parameters": 250, "flops": 4 * 10**6,
+                      "ms_1": 1.8, "ms_256": 20.0}  # fmt: skip
+    record = {"rows": [whole, pruned], "share": 0.3, "busy_cores": 0.4, "machine": {"cores": 2}}
+    text = compression.sentences(record)
+    assert "Without 30% of its channels" in text and "has 25% of its parameters, 40% of" in text
+    assert "90% of the time for one image and 40% for 256" in text
+    assert text.endswith("other programs kept 0.4 of 2 cores busy.")

@@ -4,7 +4,7 @@ from fabricate import make_tested
 import pytest
 
 from lab_utils.core.params import resolve
-from lab_utils.experiments.effects import ablation, sensitivity
+from lab_utils.experiments.effects import ablation, sensitivity, table
 from lab_utils.experiments.recipes import named
 
 
@@ -62,3 +62,13 @@ def test_ablation_compares_each_part_with_the_full_recipe(runs):
     ]  # fmt: skip
     assert [round(part.val_difference, 3) for part in parts] == [-0.06, -0.04, -0.01]
     assert all(part.base.label.startswith("simple_fast") for part in parts)
+
+
+def test_an_effect_is_a_row_in_points_of_validation_accuracy(runs):
+    for lr, val in ((1e-3, 0.71), (2e-3, 0.75)):
+        make_tested("quick", 700, lr=lr, val_accuracy=val)
+    rows = repr(table(sensitivity(named("quick")))).splitlines()[2:]
+    assert [row.split() for row in rows] == [
+        ["quick", "lr", "0.001", "1", "71.00%", "-4.00", "70.00%"],
+        ["quick", "lr", "0.002", "1", "75.00%", "+0.00", "70.00%"],
+    ]

@@ -106,3 +106,14 @@ def test_the_table_says_what_is_told_apart_as_recipes_and_what_as_models(runs):
     found = {tuple(line.split()[:2]): line.split()[-1] for line in lines}
     assert found["case_study", "quick"] == "yes"
     assert found["sprint", "quick"] == "models"
+
+
+def test_what_is_compared_is_counted_and_what_is_missing_can_be_made(three_seeds):
+    results = [r for g in three_seeds for r in g.results]
+    assert findings.found(results, three_seeds, 4) == (
+        "Groups: 2; runs: 6; data: cifar10, 1,000 test images; left out for other data: 4."
+    )
+    assert "Groups: 0; runs: 0; data: none;" in findings.found([], [], 0)
+    assert findings.missing("No ablation", "quick").text == (
+        "No ablation to show yet; for example, make some with: lab sweep quick"
+    )

@@ -17,6 +17,7 @@ def test_seeds_of_a_recipe_are_one_group(three_seeds):
     assert (first.experiment, second.experiment) == ("case_study", "quick")
     assert [result.run.settings.seed for result in second.results] == [0, 1, 2]
     assert second.accuracy == pytest.approx(0.700)
+    assert second.accuracies.tolist() == [0.700, 0.710, 0.690]
     assert second.right.mean(1) == pytest.approx([0.700, 0.710, 0.690])
     predicted = [result.predicted for result in second.results]
     assert np.array_equal(second.probabilities.argmax(2), predicted)

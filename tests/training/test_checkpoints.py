@@ -8,7 +8,15 @@ from toy import HALF, flat
 
 from lab_utils import LabError
 from lab_utils.model.networks import build
-from lab_utils.training.checkpoints import Best, load_best, rng_state, save_best, set_rng_state
+from lab_utils.training.checkpoints import (
+    Best,
+    epochs_done,
+    load_best,
+    load_checkpoint,
+    rng_state,
+    save_best,
+    set_rng_state,
+)
 
 
 def test_better_weights_that_cannot_be_written_leave_the_best_ones_before(tmp_path, monkeypatch):
@@ -41,3 +49,19 @@ def test_the_random_numbers_of_a_gpu_go_on_beside_those_of_the_cpu(monkeypatch):
     assert torch.equal(torch.rand(3), drawn) and not given
     set_rng_state(state, torch.device("cuda"))
     assert torch.equal(torch.rand(3), drawn) and given == [state["cuda"]]
+
+
+def test_an_unfinished_training_tells_how_many_epochs_it_has_behind_it(tmp_path):
+    last = tmp_path / "last.pt"
+    assert epochs_done(last) == 0
+    torch.save({"history": [{}, {}]}, last)
+    assert epochs_done(last) == 2
+
+
+@pytest.mark.parametrize("wrong", [{"classes": ("a",)}, {"image_size": {}}, {"epochs": 1}])
+def test_weights_that_do_not_fit_what_is_said_of_them_are_damaged(tmp_path, wrong):
+    best = Best("simplecnn", {}, 8, ("a", "b"), HALF, 1, 0.5)
+    save_best(tmp_path / "best.pt", build("simplecnn", 2, 8), best)
+    torch.save(load_checkpoint(tmp_path / "best.pt") | wrong, tmp_path / "best.pt")
+    with pytest.raises(LabError, match=r"best\.pt is damaged"):
+        load_best(tmp_path / "best.pt")

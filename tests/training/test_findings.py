@@ -19,6 +19,7 @@ from lab_utils.training.findings import (
     schedule_effect,
     signs,
     verdict,
+    what_we_found,
 )
 from lab_utils.training.history import Epoch, ThreadChoice
 from lab_utils.training.loop import Training
@@ -96,6 +97,9 @@ def test_what_is_recorded_of_a_training_is_of_its_epochs():
     assert "differ by rounding" in text
     training.choices = choices[:1]
     assert pace(training).endswith("threads: 2.")
+    told = what_we_found(results(training) | {"verdict_reason": "Balanced: it is."})
+    assert told.startswith("- 3 epochs, 12 steps, 60 s of training at\n  200 images/s on cpu in")
+    assert "**70.00%**, in epoch 2; final\n  validation loss 0.500.\n- Balanced: it is." in told
 
 
 def test_a_row_of_the_gradients_is_an_array_of_weights_that_learns():

@@ -115,6 +115,23 @@ def test_cleared_gradients_are_none_or_zero_as_pytorchs_optimisers_leave_them(se
 def test_muon_refuses_what_is_no_filter():
     with pytest.raises(ValueError, match="shape"):
         FilterMuon([nn.Parameter(torch.zeros(3, 3))], lr=0.1)
+    with pytest.raises(ValueError, match="contiguous or channels last"):
+        FilterMuon(
+            [nn.Parameter(torch.zeros(2, 3, 4, 5).permute(0, 3, 1, 2).transpose(0, 2))], lr=0.1
+        )
+
+
+def test_muon_calls_a_closure_for_the_gradient_and_gives_its_loss():
+    filters = nn.Parameter(torch.ones(4, 4, 3, 3))
+    optimizer, before = FilterMuon([filters], lr=0.1), filters.detach().clone()
+
+    def closure():
+        loss = filters.square().sum()
+        loss.backward()
+        return loss.item()
+
+    assert optimizer.step(closure) == 144
+    assert not torch.equal(filters, before)
 
 
 def test_optimisers_together_go_on_from_their_state():
