@@ -161,6 +161,8 @@ def test_the_linear_schedule_warms_up_and_falls_to_zero():
     values = schedule_values(recipe, 5)
     expected = [0.5, 1.0, 1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8]
     assert values == pytest.approx(expected)
+    long = schedule_values(settings(schedule="linear", warmup_fraction=0, lr=1.0, epochs=1), 400)
+    assert long == pytest.approx([(400 - step) / 400 for step in range(400)])
 
 
 def test_one_cycle_keeps_the_ratio_of_the_groups_rates():
