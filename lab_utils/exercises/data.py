@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lab_utils.core.exercise import call, exercise, expect
 from lab_utils.data.batches import border, crop
+from lab_utils.exercises.exercise import call, exercise, expect
 
 
 @exercise

@@ -8,8 +8,8 @@ from sklearn.metrics import confusion_matrix
 import torch
 from torch import Tensor
 
-from lab_utils.core.exercise import call, exercise, expect
 from lab_utils.evaluation.metrics import calibration_error, reliability
+from lab_utils.exercises.exercise import call, exercise, expect
 
 
 @exercise

@@ -8,7 +8,7 @@ import numbers
 import numpy as np
 from scipy import stats
 
-from lab_utils.core.exercise import call, exercise, expect
+from lab_utils.exercises.exercise import call, exercise, expect
 
 
 @exercise

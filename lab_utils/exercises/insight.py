@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lab_utils.core.exercise import call, exercise, expect
+from lab_utils.exercises.exercise import call, exercise, expect
 
 
 def _small_model(generator: torch.Generator) -> nn.Module:

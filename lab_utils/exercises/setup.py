@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from lab_utils.core.exercise import call, exercise, expect
+from lab_utils.exercises.exercise import call, exercise, expect
 
 
 @exercise

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 import math
 
-from lab_utils.core.exercise import call, exercise, expect
+from lab_utils.exercises.exercise import call, exercise, expect
 
 
 @exercise

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lab_utils.core.exercise import call, exercise, expect
+from lab_utils.exercises.exercise import call, exercise, expect
 from lab_utils.model.predict import accuracy
 from lab_utils.training.loop import Batch, train_epoch
 

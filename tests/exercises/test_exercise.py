@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab_utils.core.exercise import call, exercise, expect
+from lab_utils.exercises.exercise import call, exercise, expect
 
 
 @exercise
