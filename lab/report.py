@@ -12,7 +12,6 @@ import re
 import sys
 from typing import Any
 
-from jinja2 import TemplateError
 import typst
 
 from lab import student
@@ -21,11 +20,13 @@ from lab_utils import LabError
 from lab_utils.core.files import write_atomic
 from lab_utils.core.manifest import FIGURES, read_figures
 from lab_utils.core.params import project_root
-from lab_utils.core.run import METRICS, RECORDS, STEPS, Run
+from lab_utils.core.records import KINDS, read
+from lab_utils.core.run import RECORDS, STEPS, Run
 from lab_utils.core.settings import MODELS
 from lab_utils.deployment.model_card import CARD, write_card
+from lab_utils.training.history import read_history
 
-_MORE_FILES = {"04_training": ("history.csv",), "05_evaluation": (METRICS,)}  # beside RECORDS
+_HISTORY = "history.csv"
 # How to compile; the second and the third are for characters that the way before cannot show.
 _WAYS: tuple[dict[str, Any], ...] = (
     {"ignore_system_fonts": True, "pdf_standards": ["ua-1"]},
@@ -41,32 +42,12 @@ def build(run: Run) -> Path:
     runs beside it and in ``report/results``, gives the same bytes. Raises LabError where no step
     has finished, or a file, figure or reference is missing, damaged or leads out of the run folder.
     """
-    try:
-        return _build(run)
-    except (
-        ArithmeticError, AttributeError, LookupError, TypeError, ValueError, TemplateError
-    ) as error:  # fmt: skip
-        why = f"is damaged or of another version of the lab ({type(error).__name__}: {error})"
-        raise LabError(
-            f"A file of run {run.name!r} (metrics.json, manifest.json or a step's JSON) {why}; run "
-            "its steps again."
-        ) from error
-
-
-def _build(run: Run) -> Path:
     manifest = run.manifest
     done = [step for step in RECORDS if run.done(step)]
     if not done:
         raise LabError(f"Run {run.name!r} has no finished step to report on: run 01_setup first.")
-    ended = max(
-        datetime.fromisoformat(manifest[step]["started"])
-        + timedelta(seconds=int(manifest[step]["seconds"]))
-        for step in done
-    )
-    for step in done:  # not what the report does not show, weights for one
-        run.check(step, "checkpoints", "exports")
-    files = [(step, f) for step in done for f in (RECORDS[step], *_MORE_FILES.get(step, ()))]
-    settings = run.settings
+    ended = max(_ended(run, step, manifest[step]) for step in done)
+    files, settings = _files(run, done), run.settings
     inputs = {
         "about": student.about(run),
         "discussion": student.discussion(run),
@@ -78,7 +59,7 @@ def _build(run: Run) -> Path:
         "done": done,
         "missing": [step for step in STEPS if step not in done],
         "ended": f"{ended:%Y-%m-%d %H:%M}",
-        "files": [_inside(run, step, file) for step, file in files],
+        "files": files,
         "figures": _figures(run, done),
         "compared": {},
     }
@@ -100,6 +81,32 @@ def _build(run: Run) -> Path:
     output = run.file("report.pdf")
     write_atomic(output, lambda path: path.write_bytes(pdf))
     return output
+
+
+def _ended(run: Run, step: str, entry: dict[str, Any]) -> datetime:
+    try:
+        began = datetime.fromisoformat(entry["started"])
+        return began + timedelta(seconds=int(entry["seconds"]))
+    except (KeyError, ValueError):
+        where = f"{run.file('manifest.json')} is damaged ({step})"
+        raise LabError(f"{where}; delete it and run again.") from None
+
+
+def _files(run: Run, done: list[str]) -> list[str]:
+    """The files of the steps ``done`` that Typst reads; LabError where one is not as it should be.
+
+    What the report does not show, weights for one, is not looked at.
+    """
+    for step in done:
+        run.check(step, "checkpoints", "exports")
+    kinds = [kind for kind in KINDS if kind.made_by in done]
+    files = [_inside(run, kind.made_by, kind.file()) for kind in kinds]
+    for kind in kinds:
+        read(run, kind)
+    if "04_training" in done:
+        files.append(_inside(run, "04_training", _HISTORY))
+        read_history(run.file(_HISTORY))
+    return files
 
 
 def _confined(run: Run, step: str, name: str) -> Path:

@@ -23,7 +23,8 @@ from lab import kernels
 from lab_utils import OUT_OF_MEMORY, LabError
 from lab_utils.core.files import one_training, write_json
 from lab_utils.core.params import project_root
-from lab_utils.core.run import METRICS, OPTIONAL, RECORDS, STEPS, Run, runs_dir
+from lab_utils.core.records import Metrics, read
+from lab_utils.core.run import OPTIONAL, RECORDS, STEPS, Run, runs_dir
 
 # How many kernels get ready beside a step. The other steps time the machine or train on it, and a
 # kernel that starts would disturb them; 02 is followed by two of these.
@@ -62,9 +63,9 @@ def pending(run: Run, start: str | None = None, optional: bool = False) -> list[
 
 def result(run: Run) -> str:
     """The test accuracy of ``run``, with a warning where the data were not CIFAR-10."""
-    metrics = run.read_json(METRICS)
-    warning = "" if metrics["data_is_cifar10"] else f" (data: {metrics['data']}, NOT CIFAR-10)"
-    return f"test accuracy {metrics['test_accuracy']:.2%}{warning}"
+    metrics = read(run, Metrics)
+    warning = "" if metrics.data_is_cifar10 else f" (data: {metrics.data}, NOT CIFAR-10)"
+    return f"test accuracy {metrics.test_accuracy:.2%}{warning}"
 
 
 def execute(run: Run, steps: Sequence[str], start: str | None = None) -> None:

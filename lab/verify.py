@@ -5,7 +5,6 @@ those of the files they use. This looks at all of them, and computes again what 
 """
 
 from collections.abc import Callable
-import math
 import os
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -13,7 +12,8 @@ from typing import Any, NamedTuple
 from lab.sweep import STEPS as TRAINED
 from lab_utils import LabError
 from lab_utils.core.manifest import altered
-from lab_utils.core.run import METRICS, RECORDS, Run
+from lab_utils.core.records import Hardware, Metrics, Training, close, read
+from lab_utils.core.run import RECORDS, Run
 
 # How far the accuracy of a rerun may lie off where something differs that rounding follows from
 # (another processor, version or number of threads). Rounding grows in a training until it is like
@@ -58,18 +58,16 @@ def _checked(what: str, look: Callable[[Run], str], run: Run) -> Finding:
         return Finding(what, look(run))
     except LabError as error:
         return Finding(what, str(error), False)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        return Finding(what, f"damaged ({type(error).__name__}: {error})", False)
 
 
 def _history(run: Run) -> str:
     """The rows of history.csv, against what 04 recorded."""
     from lab_utils.training.history import best_of, read_history
 
-    rows, training = read_history(run.file("history.csv")), run.read_json("training.json")
+    rows, training = read_history(run.file("history.csv")), read(run, Training)
     found = [row.epoch for row in rows], best_of(rows).val_accuracy
-    wanted = list(range(1, training["epochs"] + 1)), training["best_val_accuracy"]
-    if found[0] != wanted[0] or not _close(found[1], wanted[1]):
+    wanted = list(range(1, training.epochs + 1)), training.best_val_accuracy
+    if found[0] != wanted[0] or not close(found[1], wanted[1]):
         raise LabError("history.csv is not that of training.json; run 04_training again.")
     return f"{len(rows)} epochs, the best as training.json has it"
 
@@ -82,7 +80,7 @@ def _weights(run: Run) -> str:
 
     network, best = load_best(run.file("checkpoints/best.pt"))
     row = best_of(read_history(run.file("history.csv")))
-    if best.epoch != row.epoch or not _close(best.val_accuracy, row.val_accuracy):
+    if best.epoch != row.epoch or not close(best.val_accuracy, row.val_accuracy):
         raise LabError("best.pt is not of the training in history.csv; run 04_training again.")
     return f"{count_parameters(network):,} parameters, of epoch {best.epoch}"
 
@@ -90,24 +88,12 @@ def _weights(run: Run) -> str:
 def _metrics(run: Run) -> str:
     """The figures of merit, computed again from the predictions."""
     from lab_utils.evaluation.metrics import summarize
-    from lab_utils.evaluation.predictions import load_predictions
+    from lab_utils.evaluation.predictions import check_metrics, load_predictions
 
-    predictions, noted = load_predictions(run.file("predictions.npz")), run.read_json(METRICS)
+    predictions = load_predictions(run.file("predictions.npz"))
     computed = summarize(predictions.logits, predictions.targets)
-    if lacks := ", ".join(computed.keys() - noted.keys()):
-        raise LabError(
-            f"{METRICS} is of another version of the lab, without {lacks}; run 05_evaluation again."
-        )
-    if wrong := [name for name, value in computed.items() if not _close(noted[name], value)]:
-        raise LabError(
-            f"{METRICS} does not follow from predictions.npz ({', '.join(wrong)}); run "
-            "05_evaluation again."
-        )
+    check_metrics(run, read(run, Metrics), computed)
     return f"{len(computed)} figures follow from {len(predictions.targets):,} predictions"
-
-
-def _close(a: float | None, b: float) -> bool:
-    return math.isnan(b) if a is None else math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
 
 
 def rerun(run: Run) -> list[Finding]:
@@ -140,12 +126,12 @@ def compare(run: Run, again: Run) -> list[Finding]:
 
     from lab_utils.training.checkpoints import load_checkpoint
 
-    files = (one.file("checkpoints/best.pt") for one in (run, again))
+    files = (r.file("checkpoints/best.pt") for r in (run, again))
     first, second = (load_checkpoint(file)["model"] for file in files)
     same = first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
-    differ, metrics = _differences(run, again), [one.read_json(METRICS) for one in (run, again)]
-    low, high = metrics[0]["test_accuracy_low"], metrics[0]["test_accuracy_high"]
-    found, allowed = abs(metrics[0]["test_accuracy"] - metrics[1]["test_accuracy"]), 0.0
+    differ, (one, other) = _differences(run, again), [read(r, Metrics) for r in (run, again)]
+    low, high = one.test_accuracy_low, one.test_accuracy_high
+    found, allowed = abs(one.test_accuracy - other.test_accuracy), 0.0
     why = "nothing differs"
     if differ:  # and chance, on as few test images as there may be
         allowed, why = BAND + (high - low) / 2, f"other {', '.join(differ)}"
@@ -170,18 +156,17 @@ def _differences(run: Run, again: Run) -> list[str]:
 
 def _conditions(run: Run) -> dict[str, Any]:
     """Under which conditions ``run`` was trained; LabError where it does not tell all of them."""
-    file = run.file("hardware.json")
+    machine = read(run, Hardware) if run.file(Hardware.file()).is_file() else None
+    entry, training = run.manifest["04_training"], read(run, Training)
     try:
-        entry, training = run.manifest["04_training"], run.read_json("training.json")
-        threads = [int(choice["threads"]) for choice in training["threads"]]
-        if not threads:
-            raise LookupError("threads")
+        if training.threads is None or (machine and machine.cpu is None):
+            raise KeyError("threads or processor")
         return {
             **entry["versions"], "code": entry["git_commit"], "python": entry["python"],
-            "device": training["device"], "precision": training["precision"], "threads": threads,
-            "processor": run.read_json(file.name)["cpu"] if file.is_file() else None,
-            "data": entry["data"],
+            "device": training.device, "precision": training.precision,
+            "threads": [choice.threads for choice in training.threads],
+            "processor": machine and machine.cpu, "data": entry["data"],
         }  # fmt: skip
-    except (LookupError, TypeError, ValueError):
+    except KeyError:
         mend = "make it again with `lab run` and another name"
         raise LabError(f"Run {run.name!r} does not tell how it was trained; {mend}.") from None

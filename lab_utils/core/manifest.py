@@ -6,7 +6,6 @@ a file on purpose can change its checksum too.
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import datetime
 import hashlib
 from pathlib import Path
 from typing import Any, Literal
@@ -37,8 +36,12 @@ class _Entry(BaseModel):
     """What readers rely on in the entry of a step; it holds more."""
 
     status: Literal["running", "done"]
-    started: datetime = datetime.min
-    seconds: float = Field(0.0, ge=0, le=1e9)
+    started: str = Field("", pattern=r"^2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d$")
+    seconds: float = Field(0.0, ge=0, le=1e9, strict=True)
+    peak_memory_mb: float = Field(0.0, ge=0, le=1e9, strict=True)
+    git_commit: str | None = None
+    python: str = ""
+    versions: dict[str, str] = {}
     data: _Data = _Data(name="", fingerprint="")
     sha256: dict[str, str] = {}
 
@@ -55,25 +58,22 @@ _MANIFEST, _FIGURES = TypeAdapter(dict[str, _Entry]), TypeAdapter(dict[str, _Fig
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     """The entries of the run in ``folder`` by step; none without a file, LabError if damaged."""
-    path = folder / "manifest.json"
-    manifest = read_json(path) if path.is_file() else {}
-    try:
-        _MANIFEST.validate_python(manifest)
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"])) or "the whole file"
-        raise LabError(f"{path} is damaged ({where}); delete it and run again.") from None
-    return manifest
+    return _read(folder / "manifest.json", _MANIFEST, "delete it and run again")
 
 
 def read_figures(folder: Path) -> dict[str, dict[str, str]]:
     """What figures.json of the run in ``folder`` says of each figure; LabError if damaged."""
-    path = folder / FIGURES
-    figures = read_json(path) if path.is_file() else {}
+    return _read(folder / FIGURES, _FIGURES, "delete it and run the steps that draw again")
+
+
+def _read(path: Path, kind: TypeAdapter, mend: str) -> dict[str, dict[str, Any]]:
+    found = read_json(path) if path.is_file() else {}
     try:
-        return _FIGURES.validate_python(figures)
-    except ValidationError:
-        mend = "delete it and run the steps that draw again"
-        raise LabError(f"{path} is damaged; {mend}.") from None
+        kind.validate_python(found)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "the whole file"
+        raise LabError(f"{path} is damaged ({where}); {mend}.") from None
+    return found
 
 
 def checksums(folder: Path, step: str, names: Iterable[str]) -> dict[str, str]:
@@ -97,9 +97,8 @@ def altered(folder: Path, step: str, noted: dict[str, str]) -> Iterator[str]:
 def check(folder: Path, step: str, noted: dict[str, str]) -> None:
     """LabError where ``altered`` finds a name."""
     if name := next(altered(folder, step, noted), None):
-        problem = "is not as" if _checksum(folder, step, name) else "is missing, unlike when"
-        mend = f"put it back, or run {step} again"
-        raise LabError(f"{folder / name} {problem} {step} left it; {mend}.")
+        how = "is not as" if _checksum(folder, step, name) else "is missing, unlike when"
+        raise LabError(f"{folder / name} {how} {step} left it; put it back, or run {step} again.")
 
 
 def _own_figures(folder: Path, step: str) -> dict[str, dict[str, str]]:
@@ -110,7 +109,6 @@ def _checksum(folder: Path, step: str, name: str) -> str | None:
     with suppress(OSError, ValueError):  # no name of a file, or not to be read
         path = (folder / name).resolve()
         if path.is_relative_to(folder.resolve()) and path.is_file():
-            own = name == FIGURES
-            content = to_json(_own_figures(folder, step)) if own else path.read_bytes()
-            return hashlib.sha256(content).hexdigest()
+            figures = to_json(_own_figures(folder, step)) if name == FIGURES else None
+            return hashlib.sha256(figures or path.read_bytes()).hexdigest()
     return None

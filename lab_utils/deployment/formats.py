@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lab_utils import LabError
 from lab_utils.core.manifest import check, read_manifest
-from lab_utils.core.run import METRICS, Run
+from lab_utils.core.records import Deployment, Metrics, read
+from lab_utils.core.run import Run
 from lab_utils.data.dataset import Normalization
 from lab_utils.deployment import CHECKPOINT, FILES, INT8, ONNX, PROGRAM, SCRIPT, WEIGHTS
 from lab_utils.deployment.pixel_model import About, PixelModel, fingerprint, load_pixel_model
@@ -110,21 +111,17 @@ def _open_checkpoint(path: Path) -> Opened:
 def _as_measured(about: About, run: Run) -> About:
     """With the temperature and the threshold that 06 chose; with the temperature of 05 before."""
     if run.done("06_deployment"):
-        return replace(about, **_numbers(run, "deployment.json", "temperature", "threshold"))
+        found = _vouched(run, Deployment)
+        return replace(about, temperature=found.temperature, threshold=found.threshold)
     if run.done("05_evaluation") and run.settings.tta == "none":  # else it is of several views
-        return replace(about, **_numbers(run, METRICS, "temperature"))
+        return replace(about, temperature=_vouched(run, Metrics).temperature)
     return about
 
 
-def _numbers(run: Run, file: str, *names: str) -> dict[str, float | None]:
-    """These of the run's JSON ``file``; LabError where it is not as its step left it."""
-    step = "05_evaluation" if file == METRICS else "06_deployment"
-    _check(run.path, step, run.file(file))
-    try:
-        found = run.read_json(file)
-        return {name: found[name] and float(found[name]) for name in names}
-    except (LookupError, TypeError, ValueError):
-        raise LabError(f"{run.file(file)} is damaged; run {step} again.") from None
+def _vouched(run: Run, kind: type[Deployment | Metrics]) -> Deployment | Metrics:
+    """That record, with a temperature; LabError where it is not as its step left it."""
+    _check(run.path, kind.made_by, run.file(kind.file()))
+    return read(run, kind, "temperature")
 
 
 def _open_weights(path: Path) -> Opened:

@@ -8,7 +8,8 @@ from jinja2 import Environment, StrictUndefined
 from pydantic_core import to_jsonable_python
 
 from lab_utils.core.files import write_text
-from lab_utils.core.run import METRICS, Run
+from lab_utils.core.records import Deployment, Evaluation, Insight, Metrics, read
+from lab_utils.core.run import Run
 from lab_utils.core.settings import MODELS
 from lab_utils.deployment import FILES, INT8, ONNX, PRECISION, PROGRAM, SCRIPT, WEIGHTS
 
@@ -50,7 +51,7 @@ _WORDS = """\
 
 - Convolutional image classifier with {{ m.parameters | number(",") }} parameters, {{ data.classes | length }} classes.
 - {{ "Fine-tuned from ImageNet weights" if run.settings.pretrained else "Trained from scratch" }} by run `{{ run.name }}` of the lab (experiment `{{ run.settings.experiment }}`, seed
-  {{ run.settings.seed }}, commit `{{ made.git_commit or "unknown" }}`, PyTorch {{ made.versions.torch }}): {{ m.epochs }} epochs in {{ m.train_seconds | number(",.0f") }} s on
+  {{ run.settings.seed }}, commit `{{ commit }}`, PyTorch {{ torch }}): {{ m.epochs }} epochs in {{ m.train_seconds | number(",.0f") }} s on
   {{ m.device }} in {{ m.precision }}. These are the weights after epoch {{ m.best_epoch }}.
 
 ## What it is for
@@ -76,8 +77,8 @@ not meant for decisions about people or for anything where a mistake costs more 
 | accuracy of these files | {{ m.test_accuracy_one_view | number(".2%") }}: the figures above average several views of each image (`tta: {{ m.tta }}`), the files see one |
 {% endif %}
 
-Best class: {{ classes[-1].class }} ({{ classes[-1].recall | number(".1%") }} found). Weak classes: {% for row in classes[:3] %}
-{{ row.class }} ({{ row.recall | number(".1%") }} found){{ ", " if not loop.last else "." }}
+Best class: {{ classes[-1].name }} ({{ classes[-1].recall | number(".1%") }} found). Weak classes: {% for row in classes[:3] %}
+{{ row.name }} ({{ row.recall | number(".1%") }} found){{ ", " if not loop.last else "." }}
 {%- endfor %}
 
 {% if pairs %}
@@ -148,7 +149,8 @@ def model_card(run: Run, deployment: Mapping[str, Any]) -> str:
     """Markdown for whoever gets the exported files: what the model is, does and does not do.
 
     Its numbers are those that the steps of the run wrote, with what 06 recorded in ``deployment``
-    (``findings.facts`` at least), and with what damage and attacks do where 09 has run.
+    (``findings.facts`` at least), and with what damage and attacks do where 09 has run. Raises
+    LabError where a file of them is missing or damaged.
     """
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -156,16 +158,17 @@ def model_card(run: Run, deployment: Mapping[str, Any]) -> str:
     environment.filters["number"] = format  # 0.781 | number(".1%")
     deployment = to_jsonable_python(deployment, fallback=float)
     formats = deployment.get("formats", [])
-    evaluation = run.read_json("evaluation.json")
+    evaluation, made = read(run, Evaluation), run.manifest.get("04_training", {})
     return environment.from_string(_WORDS).render(
         run=run,
-        made=run.manifest["04_training"],
+        commit=made.get("git_commit") or "unknown",
+        torch=made.get("versions", {}).get("torch", "unknown"),
         data=deployment["data"],
         names=MODELS,
-        metrics=run.read_json(METRICS),
-        insight=run.read_json("insight.json") if run.done("09_insight") else None,
-        classes=sorted(evaluation["per_class"], key=lambda row: row["recall"]),
-        pairs=evaluation["confused_pairs"],
+        metrics=read(run, Metrics, "temperature", "ece_scaled"),
+        insight=read(run, Insight) if run.done("09_insight") else None,
+        classes=sorted(evaluation.per_class, key=lambda row: row.recall),
+        pairs=evaluation.confused_pairs,
         formats=formats,
         deployment=deployment,
         precision=PRECISION,
@@ -177,6 +180,6 @@ def model_card(run: Run, deployment: Mapping[str, Any]) -> str:
 
 def write_card(run: Run, deployment: Mapping[str, Any] | None = None) -> str:
     """Write the card beside the exports and return it; of a finished 06 where nothing is given."""
-    card = model_card(run, deployment or run.read_json("deployment.json"))
+    card = model_card(run, deployment or read(run, Deployment, "data").model_dump())
     write_text(run.file(CARD), card)
     return card

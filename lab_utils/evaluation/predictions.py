@@ -1,6 +1,6 @@
 """The logits of the test images, kept for others to read, and averaged over several runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from scipy.special import log_softmax, logsumexp
 from lab_utils import LabError
 from lab_utils.core.files import write_atomic
 from lab_utils.core.opening import tested_runs
+from lab_utils.core.records import Metrics, close
 from lab_utils.core.run import Run
 
 
@@ -45,6 +46,19 @@ def load_predictions(path: Path) -> Predictions:
         raise LabError(
             f"{path} is missing or damaged ({type(error).__name__}); run 05_evaluation again."
         ) from None
+
+
+def check_metrics(run: Run, noted: Metrics, computed: Mapping[str, float]) -> None:
+    """LabError where a figure of ``noted`` is not the one ``computed`` from ``run``'s predictions.
+
+    But for rounding; NaN is None in a file.
+    """
+    wrong = [name for name, value in computed.items() if not close(getattr(noted, name), value)]
+    if wrong:
+        raise LabError(
+            f"{run.file(Metrics.file())} does not follow from predictions.npz beside it "
+            f"({', '.join(wrong)}): one is of another run; run 05_evaluation again."
+        )
 
 
 def mean_probabilities(members: Iterable[ArrayLike]) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lab_utils.core.records import Training, read
 from lab_utils.core.run import Run
 from lab_utils.data.dataset import Dataset, Split
 from lab_utils.evaluation import metrics
@@ -86,7 +87,7 @@ def facts(run: Run, dataset: Dataset, judge: Judge, test: Split, chosen: Epoch) 
 
     With test-time augmentation also what one view of each of the ``test`` images scores.
     """
-    settings, training = run.settings, run.read_json("training.json")
+    settings, training = run.settings, read(run, Training)
     one_view = run.recorded["test_accuracy"]
     if settings.tta != "none":
         one_view = accuracy(judge.one_view(test), test.targets)
@@ -97,7 +98,7 @@ def facts(run: Run, dataset: Dataset, judge: Judge, test: Split, chosen: Epoch) 
         "flops": count_flops(judge.network, test.images.shape[-1]), "model": settings.model,
         "experiment": settings.experiment, "seed": settings.seed, "data": dataset.name,
         "data_is_cifar10": dataset.name == "cifar10",
-        **{key: training[key] for key in _OF_THE_TRAINING},
+        **{key: getattr(training, key) for key in _OF_THE_TRAINING},
     }  # fmt: skip
 
 

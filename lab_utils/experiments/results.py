@@ -4,43 +4,40 @@
 weights, predicted classes for logits), so both are read by the same code.
 """
 
-import math
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from pydantic import ConfigDict, Field, ValidationError
-from pydantic.dataclasses import dataclass
 from scipy.special import softmax
 
 from lab_utils import LabError
 from lab_utils.core.opening import tested_runs
 from lab_utils.core.params import load_params, project_root, runs_dir
-from lab_utils.core.run import METRICS, Run
+from lab_utils.core.records import Metrics, read
+from lab_utils.core.run import Run
+from lab_utils.evaluation.metrics import counted, summarize
+from lab_utils.evaluation.predictions import check_metrics
 from lab_utils.training.history import Epoch, read_history
 
-_Share = Annotated[float, Field(ge=0, le=1)]
-_Count = Annotated[int, Field(gt=0, le=10**15)]
 
-
-@dataclass(frozen=True, eq=False, config=ConfigDict(arbitrary_types_allowed=True))
+@dataclass(frozen=True, eq=False)
 class Result:
     """What one trained and tested run found. Accuracies are fractions of 1, losses in nats.
 
-    The names from ``data`` to ``val_accuracy`` are those of metrics.json.
+    The fields from ``data`` to ``val_accuracy`` are those of ``Metrics``.
     """
 
     run: Run
     fingerprint: str  # of the data
     data: str  # "cifar10", "shapes" or "folder": what was used, also where the settings say auto
-    parameters: _Count
-    flops: _Count  # of one image's forward pass
-    test_accuracy: _Share
-    test_accuracy_low: _Share  # Wilson's 95% interval
-    test_accuracy_high: _Share
-    test_loss: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    test_images: _Count
-    val_accuracy: _Share  # of the epoch that was chosen by it
+    parameters: int
+    flops: int  # of one image's forward pass
+    test_accuracy: float
+    test_accuracy_low: float  # Wilson's 95% interval
+    test_accuracy_high: float
+    test_loss: float
+    test_images: int
+    val_accuracy: float  # of the epoch that was chosen by it
     history: tuple[Epoch, ...]  # early stopping may have made it shorter than settings.epochs
     predicted: np.ndarray | None  # (test_images,) classes, in the order of the test split
     targets: np.ndarray | None  # (test_images,); None, as `predicted`, where no file has them
@@ -60,60 +57,44 @@ def results_dir() -> Path:
 def load(run: Run) -> Result:
     """The result of ``run``; LabError where it is not tested, or a file is missing or damaged.
 
-    Or where its predictions have another accuracy than metrics.json, which is of another run then.
+    Or where metrics.json has a figure that does not follow from the predictions.
     """
     run.require("05_evaluation")
     if run.done("04_training"):
         run.check("04_training", "figures", "checkpoints")  # a comparison opens no weights
-    arrays = _predictions(run.file("predictions.npz"))
-    history = tuple(read_history(run.file("history.csv")))
-    metrics = run.read_json(METRICS)
-    try:
-        metrics["fingerprint"] = run.manifest["05_evaluation"]["data"]["fingerprint"]
-        result = Result(run=run, history=history, **arrays, **metrics)
-        _check(result)
-        return result
-    except ValidationError as error:
-        wrong = ", ".join(str(problem["loc"][0]) for problem in error.errors())
-        why = f"damaged ({wrong})"
-        if all(problem["type"] == "missing" for problem in error.errors()):
-            why = f"damaged or of another version of the lab, without {wrong}"
-        raise LabError(f"{run.file(METRICS)} is {why}; run 05_evaluation again.") from None
-    except (KeyError, TypeError, AttributeError):
-        raise LabError(
-            f"{run.file('manifest.json')} is damaged; delete it and run again."
-        ) from None
+    predictions, figures = _predictions(run.file("predictions.npz"))
+    history, metrics = read_history(run.file("history.csv")), read(run, Metrics)
+    check_metrics(run, metrics, figures)
+    data = run.manifest["05_evaluation"].get("data")
+    if data is None:
+        raise LabError(f"{run.file('manifest.json')} is damaged; delete it and run again.")
+    noted = {
+        f.name: getattr(metrics, f.name) for f in fields(Result) if f.name in Metrics.model_fields
+    }
+    return Result(run, data["fingerprint"], history=tuple(history), **predictions, **noted)
 
 
-def _check(result: Result) -> None:
-    """LabError where the accuracy in metrics.json is not that of the run's predictions."""
-    if result.predicted is None:
-        return
-    right, images = int((result.predicted == result.targets).sum()), len(result.targets)
-    if images != result.test_images or not math.isclose(right / images, result.test_accuracy):
-        raise LabError(
-            f"{result.run.file(METRICS)} has a test accuracy of {result.test_accuracy:.2%} over "
-            f"{result.test_images:,} images, predictions.npz beside it {right / images:.2%} over "
-            f"{images:,}: one is of another run; run 05_evaluation again."
-        )
+def _predictions(path: Path) -> tuple[dict[str, np.ndarray | None], dict[str, float]]:
+    """Predicted classes and targets, (N,) integers, and probabilities (N, K); what follows of them.
 
-
-def _predictions(path: Path) -> dict[str, np.ndarray | None]:
-    """Predicted classes and targets, (N,) integers, and probabilities (N, K)."""
-    found = dict.fromkeys(("predicted", "targets", "probabilities"))
+    Of classes alone, as a committed result has them, fewer figures follow than of logits.
+    """
+    found, figures = dict.fromkeys(("predicted", "targets", "probabilities")), {}
     if not path.is_file():
-        return found
+        return found, figures
     try:
         with np.load(path) as stored:
             found |= {name: stored[name] for name in found if name in stored}
-            if "logits" in stored:
-                logits = stored["logits"]
-                found |= {"predicted": logits.argmax(1), "probabilities": softmax(logits, axis=1)}
+            classes, logits = len(stored["classes"]), stored.get("logits")
+        if logits is not None:
+            found |= {"predicted": logits.argmax(1), "probabilities": softmax(logits, axis=1)}
         if (p := found["probabilities"]) is not None and not np.isfinite(p).all():
             raise ValueError("a logit is not finite")
         if not 0 < found["predicted"].size == found["targets"].size == len(found["targets"]):
             raise ValueError("not a prediction for each image")
-        return found
+        if logits is None:
+            return found, counted(found["predicted"], found["targets"], classes)
+        return found, summarize(logits, found["targets"])
     except Exception:  # zip, zlib and NumPy raise many kinds for a damaged file
         raise LabError(f"{path} is damaged; run 05_evaluation of that run again.") from None
 

@@ -98,10 +98,12 @@ def on_cpu(settings: Settings, reason: str) -> Machine:
 
 def machine_for(run: Run) -> Machine:
     """``choose`` for a run, but the CPU where its 01_setup found that device computing wrongly."""
+    from lab_utils.core.records import Hardware, read  # here: notebook 04 loads little
+
     machine = choose(run.settings)
-    found = run.read_json("hardware.json") if run.done("01_setup") else {}
-    if found.get("rejected_device") == machine.device.type:
-        return on_cpu(run.settings, found["device_reason"])
+    found = read(run, Hardware) if run.done("01_setup") else None
+    if found and found.rejected_device == machine.device.type:
+        return on_cpu(run.settings, found.device_reason)
     return machine
 
 

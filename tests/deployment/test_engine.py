@@ -142,16 +142,19 @@ def test_of_a_run_folder_only_files_as_the_run_left_them_are_taken(folder, capfd
 def test_a_threshold_of_another_run_is_not_taken(folder):
     (folder / "exports/model.onnx").unlink()
     (folder / "settings.yaml").write_text("experiment: quick\n")
-    write_json(folder / "deployment.json", {"temperature": 2.0, "threshold": None})
+    record = {"formats": [], "images_compared": 60, "temperature": 2.0, "threshold": None}
+    write_json(folder / "deployment.json", record)
     names = checksums(folder, "06_deployment", ["deployment.json"])
     write_json(folder / "manifest.json", {"06_deployment": {"status": "done", "sha256": names}})
     assert (Engine(folder).about.temperature, Engine(folder).threshold) == (2.0, None)
-    write_json(folder / "deployment.json", {"temperature": 3.0, "threshold": 0.5})
+    write_json(folder / "deployment.json", record | {"temperature": 3.0, "threshold": 0.5})
     with pytest.raises(LabError, match=r"deployment\.json is not as 06_deployment left it"):
         Engine(folder)
-    write_json(folder / "deployment.json", {"temperature": "hot"})
+    write_json(folder / "deployment.json", record | {"temperature": "hot"})
     write_json(folder / "manifest.json", {"06_deployment": {"status": "done"}})
-    with pytest.raises(LabError, match=r"deployment\.json is damaged; run 06_deployment again"):
+    with pytest.raises(
+        LabError, match=r"deployment\.json is damaged \(temperature\); run 06_deployment again"
+    ):
         Engine(folder)
 
 

@@ -28,16 +28,25 @@ METRICS = {
     "device": "cpu", "precision": "float32", "test_images": 60, "test_accuracy": 0.6123,
     "test_accuracy_low": 0.4871, "test_accuracy_high": 0.7242, "test_loss": 1.0987,
     "macro_f1": 0.5994, "ece": 0.0712, "tta": "none", "test_accuracy_one_view": 0.6012,
-    "ece_scaled": 0.0312, "temperature": 1.2345,
+    "ece_scaled": 0.0312, "temperature": 1.2345, "test_correct": 37, "macro_precision": 0.6,
+    "macro_recall": 0.6, "macro_auc": 0.8, "data": "folder", "data_is_cifar10": False, "flops": 9,
+    "val_accuracy": 0.6,
 }  # fmt: skip
+_HIT = {"strength": 2, "low": 0.0, "high": 0.5}
 INSIGHT = {
     "insight_images": 50, "insight_accuracy": 0.6, "corruption_accuracy": 0.432,
-    "pgd_accuracy": 0.087,
+    "fgsm_accuracy": 0.2, "pgd_accuracy": 0.087, "grad_cam_cells": None, "heat_in_the_middle": None,
+    "corruptions": [_HIT | {"damage": "blur", "accuracy": 0.432}],
+    "attacks": [_HIT | {"damage": "PGD", "accuracy": 0.087}],
 }  # fmt: skip
+_SCORES = {"precision": 0.6, "f1": 0.6, "support": 15}
 EVALUATION = {
-    "per_class": [{"class": name, "recall": 0.5 + i / 10} for i, name in enumerate(CLASSES)],
+    "per_class": [
+        _SCORES | {"class": name, "recall": 0.5 + i / 10} for i, name in enumerate(CLASSES)
+    ],
     "confused_pairs": [{"true": "ant", "predicted": "bee", "count": 3, "share": 0.21}],
-}
+    "confusion": [[0] * 4] * 4, "reliability": [], "criteria": [],
+}  # fmt: skip
 FORMATS = [
     Format("safetensors", "exports/model.safetensors", 2_480_000, 0.0, 1.0, 0.61, 0, 0, 0,
            "PyTorch", 2.5, 3.5, {1: 400, 8: 900}),

@@ -3,7 +3,7 @@
 import json
 import os
 
-from fabricate import make_tested
+from fabricate import change, make_tested
 import numpy as np
 import pytest
 
@@ -12,6 +12,7 @@ from lab_utils.core.files import write_json
 from lab_utils.core.manifest import written
 from lab_utils.core.params import load_settings
 from lab_utils.core.run import Run
+from lab_utils.evaluation.metrics import counted, summarize
 from lab_utils.experiments import results
 from lab_utils.experiments.effects import ablation, sensitivity
 from lab_utils.experiments.folds import cross_validations
@@ -94,7 +95,7 @@ def test_a_damaged_file_is_named(runs, name):
 
 
 def save(run, **arrays):
-    np.savez(run.file("predictions.npz"), **arrays)
+    np.savez(run.file("predictions.npz"), **{"classes": list("abcdefghij")} | arrays)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +106,18 @@ def save(run, **arrays):
         lambda run: save(run, logits=np.full((1000, 10), np.nan), targets=np.arange(1000) % 10),
         lambda run: save(run, logits=np.eye(10), targets=np.arange(1000) % 10),
         lambda run: save(run, targets=np.arange(1000) % 10),
+        lambda run: save(run, logits=np.eye(10)[[0] * 1000], targets=np.full(1000, 10)),
+        lambda run: save(run, predicted=np.full(1000, 10), targets=np.arange(1000) % 10),
     ],
-    ids=["empty", "no dimension", "not finite", "another number", "no logits"],
+    ids=[
+        "empty",
+        "no dimension",
+        "not finite",
+        "another number",
+        "no logits",
+        "no such class",
+        "no such answer",
+    ],
 )
 def test_predictions_that_are_none_are_damage(runs, change):
     run = make_tested()
@@ -118,9 +129,38 @@ def test_predictions_that_are_none_are_damage(runs, change):
 def test_metrics_of_another_run_are_refused_and_the_mend_is_named(runs):
     run, other = make_tested(correct=700), make_tested(correct=712, seed=1)
     run.file("metrics.json").write_bytes(other.file("metrics.json").read_bytes())
-    with pytest.raises(LabError, match=r"71\.20% over 1,000 images, .*npz.* 70\.00%.*run 05"):
+    with pytest.raises(LabError, match=r"follow from predictions\.npz.*test_accuracy,.*run 05"):
         find(run.name)
     assert [r.run.name for r in find_all(runs)] == [other.name]
+
+
+@pytest.mark.parametrize("name", summarize(np.eye(10), np.arange(10)))
+def test_every_figure_that_follows_from_the_predictions_is_computed_again(runs, name):
+    run = make_tested()
+    metrics = run.read_json("metrics.json")
+    for value in (metrics[name] * 0.9999 if name[-6:] not in ("images", "orrect") else 699, None):
+        write_json(run.file("metrics.json"), metrics | {name: value})
+        wrong = rf"metrics\.json .*\({name}\).*; run 05_evaluation again\.$"
+        with pytest.raises(LabError, match=wrong):
+            find("quick")
+
+
+def test_of_predicted_classes_alone_what_follows_is_computed_again(runs):
+    """As of the committed results, which have no logits: their loss cannot be."""
+    run = make_tested()
+    (result,) = find("quick")
+    save(run, predicted=result.predicted.astype(np.uint8), targets=result.targets.astype(np.uint8))
+    figures = counted(result.predicted, result.targets, 10)
+    assert len(figures) == 8
+    metrics = run.read_json("metrics.json")
+    for name, value in metrics.items():
+        if isinstance(value, float) and name[:5] in ("test_", "macro", "ece"):
+            write_json(run.file("metrics.json"), metrics | {name: 0.9 * value})
+            if name in figures:
+                with pytest.raises(LabError, match=rf"\({name}\)"):
+                    find("quick")
+            else:
+                assert find("quick")[0].test_loss <= result.test_loss
 
 
 def test_a_damaged_file_of_the_training_is_found_too(runs):
@@ -139,7 +179,8 @@ def test_more_than_256_classes_are_told_apart(runs):
     run = make_tested(correct=0)
     targets = np.arange(1000) % 300
     logits = np.eye(300, dtype=np.float32)[(targets + 256) % 300]  # equal in 8 bits, mostly
-    save(run, logits=logits, targets=targets)
+    save(run, logits=logits, targets=targets, classes=[f"c{i}" for i in range(300)])
+    change(run, "metrics.json", **summarize(logits, targets))
     assert (find("quick")[0].predicted != targets).all()
 
 
@@ -185,9 +226,8 @@ def test_no_reader_waits_for_a_pipe_or_reads_a_folder(runs):
 
 def test_a_number_that_is_none_is_damage(runs):
     run = make_tested()
-    text = run.file("metrics.json").read_text()
-    run.file("metrics.json").write_text(text.replace("0.8", '"high"'))
-    with pytest.raises(LabError, match=r"metrics\.json.*damaged"):
+    change(run, "metrics.json", test_loss="high")
+    with pytest.raises(LabError, match=r"metrics\.json is damaged \(test_loss\)"):
         find("quick")
 
 

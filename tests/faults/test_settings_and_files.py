@@ -5,23 +5,19 @@ import json
 from pathlib import Path
 import random
 
-from fabricate import make_run
+from fabricate import make_sound, vouch
 from hypothesis import HealthCheck, given, settings, strategies as st
-import numpy as np
 import pytest
 import torch
 
 from lab import commands, student, verify
 from lab_utils import LabError
 from lab_utils.core import params
-from lab_utils.core.files import write_json
-from lab_utils.core.manifest import written
 from lab_utils.core.params import load_params, parse_assignments, project_root, resolve
-from lab_utils.core.run import RECORDS, Run
+from lab_utils.core.run import Run
 from lab_utils.core.settings import Settings
 from lab_utils.deployment.formats import open_model
-from lab_utils.evaluation.metrics import summarize
-from lab_utils.evaluation.predictions import Predictions, load_predictions, save_predictions
+from lab_utils.evaluation.predictions import load_predictions
 from lab_utils.experiments.results import find_all, load
 from lab_utils.model import networks
 from lab_utils.training.checkpoints import Best, epochs_done, load_best, save_best
@@ -100,11 +96,7 @@ def test_params_yaml_of_any_kind_is_read_or_one_sentence(full, survived, tmp_pat
 @pytest.fixture
 def run(runs, monkeypatch) -> Run:
     """A whole run whose files agree and are vouched for."""
-    run = make_run(runs / "quick", classes=list(CLASSES))
-    logits = np.random.default_rng(0).normal(size=(200, 10)).astype(np.float32)
-    targets = np.arange(200) % 10
-    save_predictions(run.file("predictions.npz"), Predictions(logits, targets, CLASSES))
-    write_json(run.file("metrics.json"), run.read_json("metrics.json") | summarize(logits, targets))
+    run = make_sound(runs / "quick")
     row = best_of(read_history(run.file("history.csv")))
     about = Best(
         "simplecnn", {}, 32, CLASSES, ((0.5,) * 3, (0.5,) * 3), row.epoch, row.val_accuracy
@@ -113,10 +105,7 @@ def run(runs, monkeypatch) -> Run:
     torch.save({"history": []}, run.file("checkpoints/last.pt"))
     run.file("discussion.md").write_text("# Mine\n\nIt *learned*.\n")
     run.file("report.yaml").write_text("student: A. Name\n")
-    manifest = run.manifest
-    for step, entry in manifest.items():
-        entry["sha256"] = written(run.path, step, RECORDS[step])
-    write_json(run.file("manifest.json"), manifest)
+    vouch(run)
     return run
 
 

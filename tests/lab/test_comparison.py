@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from statistics import mean, stdev
 
-from fabricate import make_run, make_tested, words
+from fabricate import change, make_run, make_sound, make_tested, vouch, words
 import pytest
 
 from lab import comparison, report
@@ -198,6 +198,29 @@ def test_lab_compare_refuses_in_one_sentence(committed, capsys, words):
     errors = capsys.readouterr().err
     assert "'nothing' is no finished run" in errors or "Only runs on the same data" in errors
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["macro_f1", "test_loss", "ece"])
+def test_a_changed_figure_with_a_new_checksum_is_refused_and_beside_others_left_out(
+    course, runs, capsys, name
+):
+    run, other = make_sound(runs / "quick"), make_sound(runs / "neighbour", seed=1)
+    assert comparison.section(run)[0]["damaged"] == {}
+    change(other, "metrics.json", **{name: 0.9 * other.read_json("metrics.json")[name]})
+    vouch(other)
+    wrong = f"metrics.json does not follow from predictions.npz beside it ({name})"
+    for command in ("compare", "report"):
+        assert main([command, "neighbour"]) == 2
+        said = capsys.readouterr().err
+        assert wrong in said and said.endswith("run 05_evaluation again.\n")
+        assert said.count("\n") == 1
+    left_out = comparison.section(run)[0]["damaged"]
+    assert list(left_out) == ["neighbour"] and wrong in left_out["neighbour"]
+    if name == "macro_f1":  # a report takes a second
+        assert main(["report", "quick"]) == 0
+        assert wrong in capsys.readouterr().err
+        text = words(run.file("report.pdf"))
+        assert "Left out, because a file is damaged: neighbour." in text
 
 
 def test_a_damaged_neighbour_is_left_out_and_named(course, runs, capsys):

@@ -5,6 +5,7 @@ says, and changes that do not meet are made to one run.
 """
 
 import gzip
+import json
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import torch
 from torch import nn
 
 from lab import report, student
+from lab.cli import main
 from lab_utils import LabError
 from lab_utils.core.files import write_json
 from lab_utils.core.params import load_params, project_root
@@ -557,20 +559,6 @@ def test_nothing_outside_the_run_folder_is_read_or_written(tmp_path, way):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_a_run_that_took_longer_than_time_itself_is_one_sentence(tmp_path):
-    run = make_run(tmp_path / "run")
-    manifest = run.manifest
-    manifest["05_evaluation"]["started"] = "9999-12-31T23:59:59"
-    manifest["05_evaluation"]["seconds"] = 1e6
-    write_json(run.file("manifest.json"), manifest)
-    with pytest.raises(LabError, match="is damaged"):
-        report.build(run)
-    manifest["05_evaluation"]["seconds"] = 1e308
-    write_json(run.file("manifest.json"), manifest)
-    with pytest.raises(LabError, match=r"05_evaluation\.seconds"):
-        report.build(run)
-
-
 def test_results_that_are_a_link_out_of_the_run_folder_are_refused(tmp_path):
     run = make_run(tmp_path / "run")
     run.file("metrics.json").rename(tmp_path / "metrics.json")
@@ -620,14 +608,66 @@ def test_runs_beside_it_are_compared_and_seeds_taken_together(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("file", "content"),
-    [("metrics.json", {}), ("evaluation.json", []), ("figures.json", []), ("deployment.json", {})],
-)
-def test_a_file_of_another_kind_is_one_sentence(tmp_path, file, content):
+    ("file", "step", "field", "bad"),
+    [
+        ("hardware.json", "01_setup", "device", -1),
+        ("data.json", "02_data", "train_images", -1),
+        ("model.json", "03_model", "flops", 0.5),
+        ("training.json", "04_training", "best_val_accuracy", 1.01),
+        ("evaluation.json", "05_evaluation", "per_class", []),
+        ("metrics.json", "05_evaluation", "macro_f1", 1.01),
+        ("deployment.json", "06_deployment", "images_compared", 0),
+        ("speed.json", "08_speed", "lab", {}),
+        ("insight.json", "09_insight", "pgd_accuracy", -0.01),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_of_any_step_is_one_sentence(runs, capsys, file, step, field, bad):
+    """Before Typst sees it; what is wrong with which field is tried of all in test_records.py."""
+    run = make_run(runs / "odd", (*STEPS, *OPTIONAL))
+    record = run.read_json(file)
+    fields = [record | {field: value} for value in (bad, {"an": "object"}, float("nan"), 10**400)]
+    fields.append({key: value for key, value in record.items() if key != field})
+    whole = [json.dumps(values) for values in (*fields, [], None)]
+    for content in (*whole, "{", "[" * 5000, ""):
+        run.file(file).write_text(content, encoding="utf-8")
+        assert main(["report", "odd"]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"lab: {run.file(file)} ") and said.count("\n") == 1
+        named = f"run {step} again" if content in whole else "delete it and run again"
+        assert named in said and (field in said or content not in whole[:5]), said
+
+
+def test_a_damaged_history_or_list_of_figures_is_one_sentence(tmp_path):
+    run = make_run(tmp_path / "odd", STEPS[:4])
+    for file, content in (("figures.json", "[]"), ("history.csv", "epoch,lr\n1,fast\n")):
+        whole = run.file(file).read_bytes()
+        run.file(file).write_text(content)
+        with pytest.raises(LabError, match=rf"{file} is damaged .*again"):
+            report.build(run)
+        run.file(file).write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"started": "yesterday"}, {"started": 3}, {"started": "2026-02-30T00:00:00+00:00"},
+        {"started": "9999-12-31T23:59:59+00:00"}, {"started": "2026-03-02T10:00:00"},
+        {"seconds": True}, {"seconds": 1e308}, {"seconds": -1}, {"peak_memory_mb": "2 GB"},
+        {"versions": [1]}, {"git_commit": {}}, {"python": None},
+    ],
+)  # fmt: skip
+def test_an_entry_of_the_manifest_that_cannot_be_is_one_sentence(tmp_path, entry):
     run = make_run(tmp_path / "odd")
-    write_json(run.file(file), content)
-    with pytest.raises(LabError, match="again"):
-        report.build(run)
+    manifest = run.manifest
+    for step in ("04_training", "05_evaluation"):
+        write_json(run.file("manifest.json"), manifest | {step: manifest[step] | entry})
+        with pytest.raises(LabError, match=rf"manifest\.json is damaged \({step}.*delete it"):
+            report.build(run)
+    for lost in ("started", "seconds"):
+        kept = {key: value for key, value in manifest["06_deployment"].items() if key != lost}
+        write_json(run.file("manifest.json"), manifest | {"06_deployment": kept})
+        with pytest.raises(LabError, match=r"manifest\.json is damaged \(06_deployment"):
+            report.build(run)
 
 
 def test_a_report_needs_no_pytorch():

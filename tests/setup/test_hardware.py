@@ -63,6 +63,8 @@ def test_a_rejected_device_is_avoided_by_the_later_steps(runs, monkeypatch):
         "lab_utils.setup.hardware.choose", lambda s: wrong if s.device == "auto" else choose(s)
     )
     assert machine_for(run).device.type == "mps"
+    chosen = {"device": "cpu", "precision": "float32", "precision_reason": "it is exact"}
+    run.record(**chosen, requirements=[], matmul_gflops={})
     run.record(rejected_device="mps", device_reason="wrong gradients")
     run.finish()
     assert machine_for(run).device.type == "cpu"
