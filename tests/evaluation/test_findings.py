@@ -1,5 +1,6 @@
 """What notebook 05 says and draws of its results."""
 
+from matplotlib.text import Text
 import numpy as np
 import pytest
 import torch
@@ -141,18 +142,20 @@ def test_the_figures_draw_any_number_of_classes(classes):
     generator = torch.Generator().manual_seed(0)
     targets = torch.randint(classes, (200,), generator=generator)
     logits = answers((targets + (torch.arange(200) % 3 == 0)) % classes, classes)
-    names = [f"a class with a long name {i}" for i in range(classes)]
+    names = [f"a $class$ with a long name {i}" for i in range(classes)]
     split = Split(torch.zeros(200, 3, 9, 9, dtype=torch.uint8), targets)
     model = scale(logits, targets, 1.5)
     for drawing in (
         figures.confusion_matrix(metrics.confusion(logits, targets), names),
         figures.per_class(metrics.per_class(logits, targets, names)),
-        figures.calibration({"a": model, "b": model}),
+        figures.calibration({"a": model, "b $1$": model}),
         figures.one_cell(split, logits, names, names[0], names[1]),
     ):
         assert drawing.encode()
         kind = "png" if drawing.name == "one_cell" else "svg"
         assert drawing.file == f"figures/{drawing.name}.{kind}"
+        names_in_it = [t for t in drawing.figure.findobj(Text) if "$" in t.get_text()]
+        assert not any(text.get_parse_math() for text in names_in_it)  # a dollar is a dollar
 
 
 def test_of_very_many_classes_the_least_accurate_are_drawn():
