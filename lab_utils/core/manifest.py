@@ -71,7 +71,7 @@ def _read(path: Path, kind: TypeAdapter, mend: str) -> dict[str, dict[str, Any]]
     try:
         kind.validate_python(found)
     except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"])) or "the whole file"
+        where = ascii(".".join(map(str, error.errors()[0]["loc"])))[1:-1][:80] or "the whole file"
         raise LabError(f"{path} is damaged ({where}); {mend}.") from None
     return found
 

@@ -150,12 +150,14 @@ def test_a_run_of_an_older_lab_has_no_checksums_and_is_read(run):
         '{"04_training": {"status": "done", "started": "yesterday"}}',
         '{"04_training": {"status": "done", "seconds": "long"}}',
         '{"04_training": {"status": "done", "sha256": ["a"]}}',
+        '{"04_training\\n\\u001b[31m": 3}', '{"%s": 3}' % ("x" * 9999),
     ],
 )  # fmt: skip
 def test_a_damaged_manifest_is_one_sentence(run, content):
     run.file("manifest.json").write_text(content)
-    with pytest.raises(LabError, match=r"manifest\.json .*; delete it"):
+    with pytest.raises(LabError, match=r"manifest\.json .*; delete it") as caught:
         run.done("04_training")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize("figures", [[], {"a": 1}, {"a": {}}, {"a": {"step": "04", "file": 3}}])

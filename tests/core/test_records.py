@@ -13,6 +13,7 @@ from lab_utils.core.records import (
     Data,
     Deployment,
     Evaluation,
+    Hardware,
     Insight,
     Metrics,
     Model,
@@ -138,6 +139,9 @@ def test_many_wrong_fields_are_one_short_sentence(run):
     said = refused(run, Evaluation, run.read_json("evaluation.json") | {"per_class": [{}] * 99})
     assert "without per_class.0.class, per_class.0.precision, per_class.0.recall and more;" in said
     assert len(said) < 400
+    odd = {"\n\x1b[31m" + "9" * 500: 1}
+    said = refused(run, Hardware, run.read_json("hardware.json") | {"software": odd})
+    assert r"(software.\n\x1b[31m999" in said and said.isprintable() and len(said) < 400
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,8 @@ def read(run: Run, kind: type[Kind], *needed: str) -> Kind:
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_context=False, include_input=False)
         places = dict.fromkeys(".".join(map(str, e["loc"])) or "the whole file" for e in wrong)
-        names = ", ".join([*places][:3]) + (" and more" if len(places) > 3 else "")
+        shown = [ascii(place)[1:-1][:80] for place in places][:3]  # a key may be any text
+        names = ", ".join(shown) + (" and more" if len(places) > 3 else "")
         lacks = all(e["type"] == "missing" for e in wrong)
     else:
         if not (names := ", ".join(n for n in needed if getattr(found, n) is None)):
