@@ -1,17 +1,20 @@
-"""A real disk that fills at any byte, and one that turns read-only: a small tmpfs."""
+"""A real disk that fills at any byte, one that turns read-only, and a user without rights."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from lab import cli
+from lab_utils.core.params import project_root
 
 pytestmark = [
     pytest.mark.faults,
-    pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs"),
+    pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs, becomes another user"),
 ]
+NOBODY = 65534
 LARGE = 64 << 20  # bytes
 
 
@@ -77,3 +80,56 @@ def test_a_read_only_disk_is_read_and_otherwise_a_sentence(
         said = capsys.readouterr().err
         assert said.startswith("lab: ") and said.count("\n") == 1 and str(folder) in said, said
     survived("commands on a read-only disk (tmpfs)", 3 + len(written), "an answer, or a sentence")
+
+
+@pytest.fixture
+def as_user():
+    """What a command begins with so that rights to write bind it, which bind root in nothing.
+
+    It may read all that root may: Python itself can lie in a folder of root's.
+    """
+    if os.geteuid():
+        return []
+    reads = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    begin = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *reads]
+    if not shutil.which("setpriv") or subprocess.run([*begin, "true"]).returncode:
+        pytest.skip("root cannot become another user here")
+    return begin
+
+
+def test_a_user_without_rights_to_write_is_told_and_runs_elsewhere(
+    full, survived, as_user, tmp_path
+):
+    closed, own = tmp_path / "closed", tmp_path / "own"
+    closed.mkdir(mode=0o555)
+    own.mkdir()
+    if as_user:
+        os.chown(own, NOBODY, NOBODY)
+    root = project_root()
+    environment = os.environ | {
+        "HOME": str(own), "LAB_SET": "", "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}",
+        "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1",
+    }  # fmt: skip
+
+    def run(folder, *words, **options):
+        return subprocess.run(
+            [*as_user, sys.executable, *words], env=environment | {"LAB_RUNS_DIR": str(folder)},
+            cwd=root, capture_output=True, text=True, **options,
+        )  # fmt: skip
+
+    small = ["data=shapes", "train_size=2000", "test_size=500", "threads=1", "epochs=1"]
+    command = ["-m", "lab", "run", "smoke", "--name", "run", "--set", *small]
+    for folder in (closed, closed / "runs"):
+        done = run(folder, *command)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith("lab: ") and done.stderr.count("\n") == 1
+        assert str(closed) in done.stderr and "LAB_RUNS_DIR" in done.stderr
+    if full:
+        done = run(own / "runs", *command)
+        assert (done.returncode, done.stderr) == (0, "")
+    else:  # with functions in place of the notebooks
+        done = run(own, "tests/faults/harmed.py", input=f"{own / 'runs'} none 0\n")
+        assert done.stdout == "0\n", done.stderr
+    assert (own / "runs/run/report.pdf").is_file()
+    assert not list(closed.iterdir())
+    survived("a user who may not write there (setpriv)", 3, "a sentence; elsewhere a whole run")

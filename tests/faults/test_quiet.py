@@ -15,6 +15,7 @@ import pytest
 from serving import make_served
 
 from lab_utils.core.params import project_root
+from lab_utils.core.run import RECORDS
 
 pytestmark = pytest.mark.faults
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -71,6 +72,42 @@ def test_what_reads_runs_reaches_no_other_machine(survived, watched, tmp_path):
     assert "report" in done.stdout, done.stderr
     assert reached() == {"127.0.0.1"}
     survived("commands that read runs, watched", len(commands), "no socket but loopback")
+
+
+def test_the_watcher_notes_this_machine_and_refuses_all_others(watched):
+    environment, reached = watched
+    places = [
+        "socket.create_connection(('192.0.2.1', 80))", "socket.getaddrinfo('example.invalid', 80)",
+        "socket.gethostbyname('example.invalid')",
+        "socket.socket(socket.AF_INET6).connect(('2001:db8::1', 80))",
+        "socket.socket(type=socket.SOCK_DGRAM).sendto(b'?', ('192.0.2.2', 53))",
+    ]  # fmt: skip
+    code = "import socket\nwith socket.create_server(('127.0.0.1', 0)) as server:\n"
+    code += "    socket.create_connection(server.getsockname()).close()\n"
+    for place in places:
+        code += f"try: {place}\nexcept OSError as error: assert 'out of reach' in str(error)\n"
+        code += "else: raise AssertionError\n"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    there = {"192.0.2.1", "192.0.2.2", "example.invalid", "2001:db8::1"}
+    assert reached() - {""} == {"127.0.0.1"} | there
+
+
+def test_a_whole_run_with_the_optional_steps_reaches_no_other_machine(
+    full, survived, watched, tmp_path
+):
+    """With the notebooks themselves; a run of the first six is watched in tests/lab, too."""
+    if not full:
+        pytest.skip("takes a minute: pytest -m faults")
+    environment, reached = watched
+    small = ["data=shapes", "train_size=2000", "test_size=500", "threads=1", "epochs=1"]
+    with started(["run", "smoke", "--name", "all", "--all", "--set", *small], environment) as run:
+        errors = run.communicate()[1]
+    assert (run.returncode, errors) == (0, "")
+    steps = json.loads((tmp_path / "all/manifest.json").read_text())
+    assert sorted(step for step, e in steps.items() if e["status"] == "done") == sorted(RECORDS)
+    assert reached() <= LOOPBACK
+    survived("`lab run --all`, all else refused", 1, "loopback alone, nothing missed")
 
 
 def test_a_service_listens_and_asks_on_this_machine_alone(full, survived, watched, tmp_path):
