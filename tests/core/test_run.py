@@ -261,6 +261,27 @@ def test_the_plain_results_of_the_evaluation_are_metrics(run):
     assert run.read_json("evaluation.json") == parts
 
 
+def test_what_other_steps_record_is_no_metric(run):
+    for step in ("04_training", "05_evaluation", "06_deployment", "09_insight"):
+        run.begin(step)
+        run.record(found=step)
+        run.finish()
+    assert run.read_json("metrics.json") == {"found": "05_evaluation"}
+    for step in ("training", "deployment", "insight"):
+        assert run.read_json(f"{step}.json")["found"].endswith(step)
+
+
+def test_the_three_newest_runs_that_have_a_step_are_named(runs):
+    for age, name in enumerate(("e", "d", "c", "b", "a")):
+        other = Run.create(load_settings("smoke"), name)
+        other.begin("04_training")
+        if name != "d":
+            other.finish()
+        os.utime(other.file("manifest.json"), (10**9 - age, 10**9 - age))
+    with pytest.raises(LabError, match=r"to a run that has it: 'e', 'c', 'b'\."):
+        Run.create(load_settings("quick"), "new").require("04_training")
+
+
 def test_a_figure_is_saved_and_shown_with_its_texts(run, monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda drawing, **_: shown.append(drawing))

@@ -168,10 +168,15 @@ def test_a_value_stands_at_its_mean_with_a_bar_from_the_lowest_seed_to_the_highe
     for lr, seeds in ((1e-3, (0.70, 0.73, 0.72)), (2e-3, (0.74, 0.80, 0.74))):
         for seed, val in enumerate(seeds):
             make_tested("quick", lr=lr, seed=seed, val_accuracy=val)
-    (ax,) = figures.compared_sensitivity(sensitivity(named("quick"))).figure.axes
-    ((line, _, (bars,)),) = (found.lines for found in ax.containers)
-    assert line.get_xydata().ravel() == pytest.approx([0, 2.15 / 3, 1, 2.28 / 3])
-    ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
+        make_tested("case_study", lr=2 * lr, val_accuracy=100 * lr)
+    found = sensitivity(named("quick", "case_study"))
+    (ax,) = figures.compared_sensitivity(found).figure.axes
+    first, other = sorted(
+        (shown.lines for shown in ax.containers), key=lambda x: x[0].get_xdata()[0]
+    )
+    assert first[0].get_xydata().ravel() == pytest.approx([0, 2.15 / 3, 1, 2.28 / 3])
+    assert other[0].get_xydata().ravel() == pytest.approx([1, 0.1, 2, 0.2])
+    ends = [segment[:, 1].tolist() for segment in first[2][0].get_segments()]
     assert ends == [pytest.approx([0.70, 0.73]), pytest.approx([0.74, 0.80])]
 
 

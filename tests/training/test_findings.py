@@ -63,6 +63,9 @@ def test_the_readings_of_the_curves_are_of_their_numbers():
     assert rates_reading([1.0, 0.6, 0.4, 0.05]).endswith(
         "50% have more than half the largest learning rate, 25% less than a tenth of it."
     )
+    at_the_limits = rates_reading([1.0, 0.5, 0.1, 0.05])
+    assert "4 batches 25% have more than half" in at_the_limits
+    assert at_the_limits.endswith("25% less than a tenth of it.")
 
 
 def test_the_effect_of_a_schedule_is_read_from_the_epochs_after_the_peak_below_half_of_it():

@@ -30,6 +30,8 @@ def test_training_lowers_the_loss_and_leaves_a_usable_best_checkpoint(tmp_path, 
     _, history = train(tmp_path, dataset, settings)
     assert [row.epoch for row in history] == [1, 2, 3]
     assert history[-1].train_loss < history[0].train_loss < 1.5 * math.log(3)
+    for row in history:
+        assert row.images_per_second == pytest.approx(102 / row.seconds)
     network, best = load_best(tmp_path / "checkpoints" / "best.pt")
     assert not network.training
     logits, targets = predict(network, Batches(dataset.val, 7, best.normalization), CPU)

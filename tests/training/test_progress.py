@@ -109,6 +109,7 @@ def test_a_loss_stands_at_its_step_and_at_its_share_of_the_axis():
     assert numbers == [("184.0", "0"), ("124.0", "1"), ("64.0", "2")]
     epochs = re.findall(r'x="([^"]*)" y="196" text-anchor="middle">(\d)<', svg)
     assert epochs == [(at[0], "0"), (at[1], "1"), (at[3], "2")]
+    assert 'y="214"><tspan' in svg and 'viewBox="0 0 640 220"' in svg  # below, and within
 
 
 def test_steps_closer_than_the_pixels_are_drawn_from_lowest_to_highest():
