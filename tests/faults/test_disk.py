@@ -1,9 +1,11 @@
 """A real disk that fills at any byte, one that turns read-only, and a user without rights."""
 
 import os
+from pathlib import Path
 import shutil
 import subprocess
 import sys
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -97,10 +99,16 @@ def as_user():
     return begin
 
 
-def test_a_user_without_rights_to_write_is_told_and_runs_elsewhere(
-    full, survived, as_user, tmp_path
-):
-    closed, own = tmp_path / "closed", tmp_path / "own"
+@pytest.fixture
+def place():
+    """A folder that everybody may enter, unlike pytest's own: access(2) asks without rights."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_user_without_rights_to_write_is_told_and_runs_elsewhere(full, survived, as_user, place):
+    closed, own = place / "closed", place / "own"
     closed.mkdir(mode=0o555)
     own.mkdir()
     if as_user:
