@@ -90,6 +90,8 @@ def test_a_recipe_stands_at_its_cost_in_millions_and_its_accuracy_with_the_whole
         (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
         assert left < alone < second < right
         assert bottom < min(g.low for g in groups) and max(g.high for g in groups) < top
+        room = min(g.low for g in groups) - bottom, top - max(g.high for g in groups)
+        assert room[0] == pytest.approx(room[1], abs=0.003)
 
 
 def test_a_figure_of_many_recipes_with_its_legend_fits_on_a_page(three_seeds):
@@ -176,6 +178,7 @@ def test_a_value_stands_at_its_mean_with_a_bar_from_the_lowest_seed_to_the_highe
     )
     assert first[0].get_xydata().ravel() == pytest.approx([0, 2.15 / 3, 1, 2.28 / 3])
     assert other[0].get_xydata().ravel() == pytest.approx([1, 0.1, 2, 0.2])
+    assert sum(ax.get_xlim()) == pytest.approx(0 + 2)  # as far from either end
     ends = [segment[:, 1].tolist() for segment in first[2][0].get_segments()]
     assert ends == [pytest.approx([0.70, 0.73]), pytest.approx([0.74, 0.80])]
 
