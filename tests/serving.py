@@ -36,7 +36,7 @@ def make_served(path):
     save_best(path / "checkpoints" / "best.pt", network, best)
     run = Run.open(path)
     run.begin("06_deployment")
-    run.record(temperature=1.0, threshold=None)
+    run.record(temperature=1.0, threshold=None, formats=[], images_compared=1)
     (path / "exports").mkdir()
     noise(7).save(path / "exports" / "example.png")
     (path / "exports" / "model_card.md").write_text("# Model card: tiny\n", encoding="utf-8")
