@@ -79,6 +79,8 @@ def test_the_watcher_notes_this_machine_and_refuses_all_others(watched):
     places = [
         "socket.create_connection(('192.0.2.1', 80))", "socket.getaddrinfo('example.invalid', 80)",
         "socket.gethostbyname('example.invalid')",
+        "socket.gethostbyname('127.example.invalid')",
+        "socket.socket(socket.AF_INET6).connect(('::1234', 80))",
         "socket.socket(socket.AF_INET6).connect(('2001:db8::1', 80))",
         "socket.socket(type=socket.SOCK_DGRAM).sendto(b'?', ('192.0.2.2', 53))",
     ]  # fmt: skip
@@ -89,7 +91,8 @@ def test_the_watcher_notes_this_machine_and_refuses_all_others(watched):
         code += "else: raise AssertionError\n"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr
-    there = {"192.0.2.1", "192.0.2.2", "example.invalid", "2001:db8::1"}
+    there = {"192.0.2.1", "192.0.2.2", "2001:db8::1", "::1234"}
+    there |= {"example.invalid", "127.example.invalid"}
     assert reached() - {""} == {"127.0.0.1"} | there
 
 
