@@ -18,7 +18,7 @@ from lab import student
 from lab.comparison import section
 from lab_utils import LabError
 from lab_utils.core.files import write_atomic
-from lab_utils.core.manifest import FIGURES, read_figures
+from lab_utils.core.manifest import FIGURES, MANIFEST, read_figures
 from lab_utils.core.params import project_root
 from lab_utils.core.records import KINDS, read
 from lab_utils.core.run import RECORDS, STEPS, Run
@@ -55,7 +55,7 @@ def build(run: Run) -> Path:
         "settings": settings.model_dump(mode="json"),
         "explained": {name: settings.explain(name) for name in type(settings).model_fields},
         "models": MODELS,
-        "manifest": manifest,
+        "manifest": MANIFEST.dump_python(MANIFEST.validate_python(manifest), exclude_unset=True),
         "done": done,
         "missing": [step for step in STEPS if step not in done],
         "ended": f"{ended:%Y-%m-%d %H:%M}",
@@ -134,7 +134,11 @@ def _figures(run: Run, done: list[str]) -> dict[str, dict[str, str]]:
         return {}
     _inside(run, done[0], FIGURES)
     listed = read_figures(run.path).items()
-    figures = {name: figure for name, figure in listed if figure["step"] in done}
+    figures = {
+        name: {key: figure[key] for key in ("step", "file", "caption", "alt")}
+        for name, figure in listed
+        if figure["step"] in done
+    }
     for name, figure in figures.items():
         figure["file"] = _inside(run, figure["step"], figure["file"])
         # An SVG may show the image of another file; the lab's hold their images themselves.

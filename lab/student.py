@@ -20,17 +20,14 @@ _LEFT_OUT = {"blank_line", "thematic_break", "block_html", "inline_html"}  # com
 
 def about(run: Run) -> dict[str, str]:
     """What the first page says: as the run has it, else params.yaml. LabError if damaged."""
-    own: Any = {}
-    path = run.file(ABOUT)
-    if path.is_file() and not path.is_symlink():
-        try:
+    path, own = run.file(ABOUT), {}
+    usual = {"title": "Lab report"} | load_params().report
+    try:
+        if path.is_file() and not path.is_symlink():
             own = parse_yaml(path.read_text(encoding="utf-8"))
-        except ValueError:
-            own = None
-        if not isinstance(own, dict):
-            raise LabError(f"{path} is damaged; delete it and run the last cell of 06 again.")
-    values = {"title": "Lab report"} | load_params().report | own
-    return {str(key): str(value) for key, value in values.items() if _is_short(value)}
+        return {str(key): str(value) for key, value in (usual | own).items() if _is_short(value)}
+    except (TypeError, ValueError):  # a number of too many digits for a text, for one
+        raise LabError(f"{path} is damaged; delete it and run the last cell of 06 again.") from None
 
 
 def _is_short(value: Any) -> bool:

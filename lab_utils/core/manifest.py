@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -33,10 +33,10 @@ class _Data(BaseModel):
 
 
 class _Entry(BaseModel):
-    """What readers rely on in the entry of a step; it holds more."""
+    """What readers rely on in the entry of a step, which holds more. A clock may say 1970."""
 
     status: Literal["running", "done"]
-    started: str = Field("", pattern=r"^2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d$")
+    started: str = Field("", pattern=r"^[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d$")
     seconds: float = Field(0.0, ge=0, le=1e9, strict=True)
     peak_memory_mb: float = Field(0.0, ge=0, le=1e9, strict=True)
     git_commit: str | None = None
@@ -48,17 +48,17 @@ class _Entry(BaseModel):
 
 class _Figure(TypedDict):
     step: str
-    file: str
+    file: Annotated[str, Field(pattern=r"^figures/\w+\.(png|svg)$")]  # as `Drawing.file`
     caption: str
     alt: str
 
 
-_MANIFEST, _FIGURES = TypeAdapter(dict[str, _Entry]), TypeAdapter(dict[str, _Figure])
+MANIFEST, _FIGURES = TypeAdapter(dict[str, _Entry]), TypeAdapter(dict[str, _Figure])
 
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     """The entries of the run in ``folder`` by step; none without a file, LabError if damaged."""
-    return _read(folder / "manifest.json", _MANIFEST, "delete it and run again")
+    return _read(folder / "manifest.json", MANIFEST, "delete it and run again")
 
 
 def read_figures(folder: Path) -> dict[str, dict[str, str]]:

@@ -44,16 +44,15 @@ def save_best(path: Path, model: nn.Module, best: Best) -> None:
 
 
 def load_best(path: Path) -> tuple[nn.Module, Best]:
-    """The model with its best weights, in evaluation mode, and what else ``best.pt`` holds.
-
-    Raises LabError where the file is missing or damaged.
-    """
+    """The model with its best weights, in evaluation mode, and the rest; LabError if damaged."""
     values = load_checkpoint(path)
     try:
         weights = values.pop("model")
         values["classes"] = tuple(values["classes"])
         values["normalization"] = Normalization(*map(tuple, values["normalization"]))
         best = Best(**values)
+        if not (isinstance(best.epoch, int) and 0 <= best.val_accuracy <= 1 + 1e-6):
+            raise ValueError("no such epoch or accuracy")
         model = best.build()
         model.load_state_dict(weights)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -86,9 +85,8 @@ def epochs_done(path: Path) -> int:
 
 
 def _damaged(path: Path, error: Exception) -> LabError:
-    return LabError(
-        f"{path} is damaged ({type(error).__name__}); delete it and run 04_training again."
-    )
+    kind = type(error).__name__
+    return LabError(f"{path} is damaged ({kind}); delete it and run 04_training again.")
 
 
 def rng_state(device: torch.device) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 import csv
 import io
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,9 +37,8 @@ class ThreadChoice(NamedTuple):
     others: float = 0.0  # cores that other programs kept busy
 
     def __str__(self) -> str:
-        when = (
-            f" from epoch {self.epoch}, step {self.step} on" if self.epoch + self.step > 1 else ""
-        )
+        later = self.epoch + self.step > 1
+        when = f" from epoch {self.epoch}, step {self.step} on" if later else ""
         return f"threads: {self.threads}{when}, because {self.reason}"
 
 
@@ -74,4 +74,6 @@ def read_history(path: Path) -> list[Epoch]:
 
 
 def _number(name: str, text: str) -> int | float:
-    return int(float(text)) if name in ("epoch", "threads") else float(text)
+    if not isfinite(number := float(text)):
+        raise ValueError(f"a number is {number}")
+    return int(number) if name in ("epoch", "threads") else number

@@ -160,7 +160,15 @@ def test_a_damaged_manifest_is_one_sentence(run, content):
     assert str(caught.value).isprintable() and len(str(caught.value)) < 1000
 
 
-@pytest.mark.parametrize("figures", [[], {"a": 1}, {"a": {}}, {"a": {"step": "04", "file": 3}}])
+@pytest.mark.parametrize(
+    "figures",
+    [
+        [], {"a": 1}, {"a": {}}, {"a": {"step": "04", "file": 3}},
+        *({"a": {"step": "04", "file": name, "caption": "", "alt": ""}}
+          for name in ("a\0b", "figures/a\0.svg", "../a.svg", "figures/../../a.svg", "/a.png",
+                       "a.svg", "figures/a.svg\n", "figures/a.pdf")),
+    ],
+)  # fmt: skip
 def test_damaged_texts_of_figures_are_one_sentence(run, figures):
     run.file("figures.json").write_text(json.dumps(figures))
     with pytest.raises(LabError, match=r"figures\.json is damaged"):

@@ -83,7 +83,11 @@ def test_a_name_of_the_run_goes_before_that_of_params(run):
     assert "Ana Müller #42" in words(report.build(run), 1, 1)
 
 
-@pytest.mark.parametrize("damaged", [b"- a\n- b\n", b"\xff", b"a: b: c"])
+@pytest.mark.parametrize(
+    "damaged",
+    [b"- a\n- b\n", b"\xff", b"a: b: c", b"", b"title: 0x" + b"f" * 5000],
+    ids=["a list", "not UTF-8", "no YAML", "empty", "too many digits"],
+)
 def test_damaged_names_are_named(run, damaged):
     run.file("report.yaml").write_bytes(damaged)
     with pytest.raises(LabError, match=r"report.yaml is damaged"):

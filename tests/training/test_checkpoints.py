@@ -58,7 +58,14 @@ def test_an_unfinished_training_tells_how_many_epochs_it_has_behind_it(tmp_path)
     assert epochs_done(last) == 2
 
 
-@pytest.mark.parametrize("wrong", [{"classes": ("a",)}, {"image_size": {}}, {"epochs": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"classes": ("a",)}, {"image_size": {}}, {"epochs": 1}, {"epoch": 1.5}, {"epoch": "1"},
+        {"val_accuracy": "0.5"}, {"val_accuracy": float("nan")}, {"val_accuracy": float("inf")},
+        {"val_accuracy": [0.5]}, {"val_accuracy": 10**400},
+    ],
+)  # fmt: skip
 def test_weights_that_do_not_fit_what_is_said_of_them_are_damaged(tmp_path, wrong):
     best = Best("simplecnn", {}, 8, ("a", "b"), HALF, 1, 0.5)
     save_best(tmp_path / "best.pt", build("simplecnn", 2, 8), best)

@@ -440,7 +440,16 @@ def test_a_checkpoint_of_something_else_stops_with_a_sentence(tmp_path, dataset,
         train(tmp_path, dataset, settings)
 
 
-@pytest.mark.parametrize("text", ["", "epoch,train_loss\n1,2\n", "epoch\n\xff\n", "a,b\n1,2\n"])
+ROW = "epoch,train_loss,train_accuracy,val_loss,val_accuracy,lr,seconds,images_per_second\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "epoch,train_loss\n1,2\n", "epoch\n\xff\n", "a,b\n1,2\n",
+        ROW + "inf,1,1,1,1,1,1,1\n", ROW + "1,1,1,nan,1,1,1,1\n", ROW + "1,1,1,1,-inf,1,1,1\n",
+    ],
+)  # fmt: skip
 def test_a_damaged_history_stops_with_a_sentence(tmp_path, text):
     path = tmp_path / "history.csv"
     path.write_bytes(text.encode("latin-1"))
