@@ -86,13 +86,15 @@ def _weights(run: Run) -> str:
 
 
 def _metrics(run: Run) -> str:
-    """The figures of merit, computed again from the predictions."""
+    """The figures of merit, computed again; the validation accuracy is held against the history."""
     from lab_utils.evaluation.metrics import summarize
     from lab_utils.evaluation.predictions import check_metrics, load_predictions
+    from lab_utils.training.history import best_of, read_history
 
     predictions = load_predictions(run.file("predictions.npz"))
     computed = summarize(predictions.logits, predictions.targets)
-    check_metrics(run, read(run, Metrics), computed)
+    best = best_of(read_history(run.file("history.csv")))
+    check_metrics(run, read(run, Metrics), computed | {"val_accuracy": best.val_accuracy})
     return f"{len(computed)} figures follow from {len(predictions.targets):,} predictions"
 
 
@@ -158,9 +160,11 @@ def _conditions(run: Run) -> dict[str, Any]:
     """Under which conditions ``run`` was trained; LabError where it does not tell all of them."""
     machine = read(run, Hardware) if run.file(Hardware.file()).is_file() else None
     entry, training = run.manifest["04_training"], read(run, Training)
+    mend = "make it again with `lab run` and another name"
+    untold = LabError(f"Run {run.name!r} does not tell how it was trained; {mend}.")
+    if training.threads is None or (machine and machine.cpu is None):
+        raise untold
     try:
-        if training.threads is None or (machine and machine.cpu is None):
-            raise KeyError("threads or processor")
         return {
             **entry["versions"], "code": entry["git_commit"], "python": entry["python"],
             "device": training.device, "precision": training.precision,
@@ -168,5 +172,4 @@ def _conditions(run: Run) -> dict[str, Any]:
             "processor": machine and machine.cpu, "data": entry["data"],
         }  # fmt: skip
     except KeyError:
-        mend = "make it again with `lab run` and another name"
-        raise LabError(f"Run {run.name!r} does not tell how it was trained; {mend}.") from None
+        raise untold from None

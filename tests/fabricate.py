@@ -13,7 +13,7 @@ from lab_utils.core.manifest import written
 from lab_utils.core.params import default_name, load_settings
 from lab_utils.core.run import BUILT_ON, RECORDS, STEPS, Run
 from lab_utils.core.settings import Settings
-from lab_utils.evaluation.metrics import summarize
+from lab_utils.evaluation.metrics import counted, summarize
 from lab_utils.evaluation.predictions import Predictions, save_predictions
 from lab_utils.training.history import Epoch, write_history
 
@@ -179,7 +179,7 @@ def make_run(
     history = [
         {
             "epoch": e, "train_loss": 1.9 / e**0.6, "train_accuracy": 0.8 - 0.45 / e,
-            "val_loss": 1.7 / e**0.6, "val_accuracy": 0.8 - 0.4 / e**1.1,
+            "val_loss": 1.7 / e**0.6, "val_accuracy": 0.7803 - 0.4 * (1 / e - 1 / epochs),
             "lr": 3e-3 * (1 - e / (epochs + 1)), "seconds": 11.9 + e / 10,
             "images_per_second": 3780.0 - e,
         }
@@ -219,17 +219,17 @@ def make_run(
         "reliability": [{"lower": b / 15, "upper": (b + 1) / 15, "count": 100 * b,
                          "confidence": (b + 0.5) / 15, "accuracy": b / 15} for b in range(15)],
         "criteria": [
-            {"criterion": "Validation accuracy above 75%", "found": "73.19%", "passed": False},
+            {"criterion": "Validation accuracy above 80%", "found": "78.03%", "passed": False},
             {"criterion": "Training loss falls from first to last epoch",
              "found": "1.900 to 0.723", "passed": True},
         ],
     }  # fmt: skip
-    metrics = {
-        "test_images": n, "test_correct": correct * n // 10_000, "test_accuracy": correct / 10_000,
-        "test_accuracy_low": correct / 10_000 - 0.008,
-        "test_accuracy_high": correct / 10_000 + 0.008, "test_loss": 0.6421,
-        "macro_precision": 0.7934, "macro_recall": 0.7812, "macro_f1": 0.7745,
-        "macro_auc": 0.9764, "ece": 0.0321, "train_accuracy": 0.8013, "val_accuracy": 0.7803,
+    targets = np.arange(n) % k
+    wrong = np.where(targets == 0, 1, 0)  # to one class, so that precision, recall and F1 differ
+    predicted = np.where(np.arange(n) < correct * n // 10_000, targets, wrong)
+    metrics = counted(predicted, targets, k) | {
+        "test_loss": 0.6421, "macro_auc": 0.9764, "ece": 0.0321, "train_accuracy": 0.8013,
+        "val_accuracy": last["val_accuracy"],
         "val_loss": 0.6533, "best_epoch": epochs, "epochs": epochs,
         "train_seconds": training["train_seconds"], "images_per_second": 3777.0,
         "train_val_gap": 0.021, "parameters": total, "flops": flops, "model": "simplecnn",
@@ -309,12 +309,15 @@ def make_run(
         if step == "04_training":
             rows = [",".join(history[0]), *(",".join(map(str, r.values())) for r in history)]
             (path / "history.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        if step == "05_evaluation":
+            answers = {"predicted": predicted, "targets": targets, "classes": classes}
+            np.savez(path / "predictions.npz", **answers)
     write_json(path / "figures.json", figures)
     return run
 
 
 def make_sound(path: Path, **options) -> Run:
-    """``make_run`` with predictions from which its metrics follow, and a checksum of every file."""
+    """``make_run`` with logits from which its metrics follow, and a checksum of every file."""
     run = make_run(path, **{"classes": list("abcdefghij")} | options)
     logits = np.random.default_rng(run.settings.seed).normal(size=(200, 10)).astype(np.float32)
     targets = np.arange(200) % 10

@@ -1,6 +1,7 @@
 """Figures of merit from logits (N, K) and targets (N,): tensors on the CPU or arrays.
 
-Without torch, and scikit-learn where it is asked, so that a comparison of runs loads quickly.
+Without torch; scikit-learn is imported only where it is used, so that a comparison of runs loads
+quickly.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from pydantic import Field
 import pydantic.dataclasses
 from scipy.special import log_softmax
 from scipy.stats import binomtest, rankdata
+
+from lab_utils import LabError
 
 BINS = 15  # of the calibration error
 
@@ -28,7 +31,13 @@ def summarize(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
 
     Accuracy with its 95% interval, mean cross-entropy (nats), macro precision, recall and F1,
     one-vs-rest ROC-AUC (NaN where a class is missing from the targets) and calibration error.
+    Raises LabError where a logit is not finite.
     """
+    if not np.isfinite(np.asarray(logits)).all():
+        raise LabError(
+            "An answer of the network is no finite number: its training diverged; lower lr and run "
+            "04_training again."
+        )
     y, classes = np.asarray(targets), np.shape(logits)[1]
     belongs = y[:, None] == np.arange(classes)
     of_class, others = belongs.sum(0), (~belongs).sum(0)
@@ -48,7 +57,10 @@ def counted(predicted: ArrayLike, targets: ArrayLike, classes: int) -> dict[str,
 
     Raises ValueError where one of them or of the ``targets`` is no class.
     """
-    pairs = np.stack([np.asarray(y, np.int64) for y in (targets, predicted)])  # no bytes: overflow
+    both = [np.asarray(y) for y in (targets, predicted)]
+    if any(y.dtype.kind not in "iu" for y in both):
+        raise ValueError("not whole numbers")
+    pairs = np.stack([y.astype(np.int64) for y in both])  # in bytes the products would overflow
     if pairs.min() < 0 or pairs.max() >= classes:
         raise ValueError("not a class")
     counts = np.bincount(classes * pairs[0] + pairs[1], minlength=classes**2)

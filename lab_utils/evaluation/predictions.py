@@ -37,10 +37,15 @@ def load_predictions(path: Path) -> Predictions:
         with np.load(path, allow_pickle=False) as saved:
             logits, targets = saved["logits"], saved["targets"]
             kept = Predictions(logits, targets, tuple(saved["classes"].tolist()))
-        if logits.shape != (len(targets), len(kept.classes)) or not np.isfinite(logits).all():
-            raise ValueError("not a finite logit for each image and class")
+        if targets.ndim != 1 or targets.dtype.kind not in "iu" or not len(targets):
+            raise ValueError("not a whole number for each image")
         if not ((targets >= 0) & (targets < len(kept.classes))).all():
             raise ValueError("a target is no class")
+        shape = len(targets), len(kept.classes)
+        if logits.dtype.char not in "efd" or logits.shape != shape:  # half, single, double
+            raise ValueError("not a logit for each image and class")
+        if not np.isfinite(logits).all():
+            raise ValueError("a logit is not finite")
         return kept
     except Exception as error:  # zip, zlib and NumPy raise many kinds for a damaged file
         raise LabError(
@@ -49,15 +54,16 @@ def load_predictions(path: Path) -> Predictions:
 
 
 def check_metrics(run: Run, noted: Metrics, computed: Mapping[str, float]) -> None:
-    """LabError where a figure of ``noted`` is not the one ``computed`` from ``run``'s predictions.
+    """LabError where a figure of ``noted`` is not the one that ``run``'s other files give.
 
-    But for rounding; NaN is None in a file.
+    ``computed`` has these; rounding may differ, and NaN is None in a file.
     """
     wrong = [name for name, value in computed.items() if not close(getattr(noted, name), value)]
     if wrong:
         raise LabError(
-            f"{run.file(Metrics.file())} does not follow from predictions.npz beside it "
-            f"({', '.join(wrong)}): one is of another run; run 05_evaluation again."
+            f"{run.file(Metrics.file())} does not follow from predictions.npz and history.csv "
+            f"beside it ({', '.join(wrong)}): one is of another run or was changed; run "
+            "05_evaluation again."
         )
 
 

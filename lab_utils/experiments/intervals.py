@@ -23,7 +23,7 @@ def interval(results: Sequence[Result]) -> tuple[float, float]:
     accuracy = mean(r.test_accuracy for r in results)
     if seeds == 1:
         return first.test_accuracy_low, first.test_accuracy_high
-    of_images = accuracy * (1 - accuracy)  # it cannot be more, where the images are not known
+    of_images = accuracy * (1 - accuracy)  # it cannot be more, where the images are not the same
     if (known := right(results)) is not None:
         of_images = known.mean(0).var(ddof=1)
     parts = variance([r.test_accuracy for r in results]) / seeds, of_images / first.test_images
@@ -39,9 +39,9 @@ def interval(results: Sequence[Result]) -> tuple[float, float]:
 def right(results: Sequence[Result]) -> np.ndarray | None:
     """Which model gets which test image right, (seeds, images) bool.
 
-    None where the predictions are not known, or the models were tested on different images.
+    None where the models were tested on different images.
     """
     targets = results[0].targets
-    if any(r.predicted is None or not np.array_equal(r.targets, targets) for r in results):
+    if any(not np.array_equal(r.targets, targets) for r in results):
         return None
     return np.array([r.predicted == r.targets for r in results])

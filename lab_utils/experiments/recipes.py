@@ -63,7 +63,7 @@ class Group:
     def right(self) -> np.ndarray | None:
         """Which model gets which test image right, (seeds, images) bool.
 
-        None where the predictions are not known, or the models were tested on different images.
+        None where the models were tested on different images.
         """
         return right(self.results)
 

@@ -4,6 +4,7 @@
 weights, predicted classes for logits), so both are read by the same code.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from lab_utils.core.params import load_params, project_root, runs_dir
 from lab_utils.core.records import Metrics, read
 from lab_utils.core.run import Run
 from lab_utils.evaluation.metrics import counted, summarize
-from lab_utils.evaluation.predictions import check_metrics
-from lab_utils.training.history import Epoch, read_history
+from lab_utils.evaluation.predictions import check_metrics, load_predictions
+from lab_utils.training.history import Epoch, best_of, read_history
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,8 @@ class Result:
     test_images: int
     val_accuracy: float  # of the epoch that was chosen by it
     history: tuple[Epoch, ...]  # early stopping may have made it shorter than settings.epochs
-    predicted: np.ndarray | None  # (test_images,) classes, in the order of the test split
-    targets: np.ndarray | None  # (test_images,); None, as `predicted`, where no file has them
+    predicted: np.ndarray  # (test_images,) classes, in the order of the test split
+    targets: np.ndarray  # (test_images,)
     probabilities: np.ndarray | None  # (test_images, classes); few committed results have them
 
     @property
@@ -57,13 +58,15 @@ def results_dir() -> Path:
 def load(run: Run) -> Result:
     """The result of ``run``; LabError where it is not tested, or a file is missing or damaged.
 
-    Or where metrics.json has a figure that does not follow from the predictions.
+    Or where metrics.json has a figure that does not follow from the predictions, or another
+    validation accuracy than the best in the history.
     """
     run.require("05_evaluation")
     if run.done("04_training"):
         run.check("04_training", "figures", "checkpoints")  # a comparison opens no weights
     predictions, figures = _predictions(run.file("predictions.npz"))
     history, metrics = read_history(run.file("history.csv")), read(run, Metrics)
+    figures |= {"val_accuracy": best_of(history).val_accuracy}
     check_metrics(run, metrics, figures)
     data = run.manifest["05_evaluation"].get("data")
     if data is None:
@@ -75,28 +78,34 @@ def load(run: Run) -> Result:
 
 
 def _predictions(path: Path) -> tuple[dict[str, np.ndarray | None], dict[str, float]]:
-    """Predicted classes and targets, (N,) integers, and probabilities (N, K); what follows of them.
+    """Predicted classes and targets, (N,) integers, probabilities (N, K); what follows from them.
 
     Of classes alone, as a committed result has them, fewer figures follow than of logits.
     """
-    found, figures = dict.fromkeys(("predicted", "targets", "probabilities")), {}
-    if not path.is_file():
-        return found, figures
     try:
-        with np.load(path) as stored:
-            found |= {name: stored[name] for name in found if name in stored}
-            classes, logits = len(stored["classes"]), stored.get("logits")
-        if logits is not None:
-            found |= {"predicted": logits.argmax(1), "probabilities": softmax(logits, axis=1)}
-        if (p := found["probabilities"]) is not None and not np.isfinite(p).all():
-            raise ValueError("a logit is not finite")
-        if not 0 < found["predicted"].size == found["targets"].size == len(found["targets"]):
-            raise ValueError("not a prediction for each image")
-        if logits is None:
-            return found, counted(found["predicted"], found["targets"], classes)
-        return found, summarize(logits, found["targets"])
-    except Exception:  # zip, zlib and NumPy raise many kinds for a damaged file
-        raise LabError(f"{path} is damaged; run 05_evaluation of that run again.") from None
+        if not path.is_file():  # nor a pipe, which would be waited for
+            raise FileNotFoundError(path)
+        with np.load(path, allow_pickle=False) as stored:
+            if "logits" not in stored:
+                return _of_classes(stored)
+    except Exception as error:  # zip, zlib and NumPy raise many kinds for a damaged file
+        what = f"{path} is missing or damaged ({type(error).__name__})"
+        raise LabError(f"{what}; run 05_evaluation of that run again.") from None
+    logits, targets, _ = load_predictions(path)
+    found = {"predicted": logits.argmax(1), "targets": targets}
+    return found | {"probabilities": softmax(logits, axis=1)}, summarize(logits, targets)
+
+
+def _of_classes(
+    stored: Mapping[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray | None], dict[str, float]]:
+    found = {name: stored.get(name) for name in ("predicted", "targets", "probabilities")}
+    classes, shares = len(stored["classes"]), found["probabilities"]
+    if shares is not None:
+        whole = shares.shape == (len(found["targets"]), classes)
+        if not whole or not ((shares >= 0) & (shares <= 1)).all():
+            raise ValueError("not a probability for each image and class")
+    return found, counted(found["predicted"], found["targets"], classes)
 
 
 def find(*words: str, damaged: dict[str, str] | None = None) -> list[Result]:

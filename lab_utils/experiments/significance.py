@@ -67,9 +67,9 @@ class Pair:
 def mcnemar(a: Result, b: Result) -> McNemar | None:
     """McNemar's exact test of the models of two runs; ``p_adjusted`` is not corrected here.
 
-    What both get right, or wrong, does not count. None without predictions of the same images.
+    What both get right, or wrong, does not count. None where they were tested on other images.
     """
-    if a.predicted is None or b.predicted is None or not np.array_equal(a.targets, b.targets):
+    if not np.array_equal(a.targets, b.targets):
         return None
     right_a, right_b = a.predicted == a.targets, b.predicted == b.targets
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())

@@ -152,6 +152,8 @@ def test_many_wrong_fields_are_one_short_sentence(run):
         (Model, {"layers": []}), (Training, {"threads": []}), (Evaluation, {"per_class": []}),
         (Evaluation, {"confusion": [[1] * 10] * 9}), (Evaluation, {"confusion": [[1] * 9] * 10}),
         (Evaluation, {"reliability": [{"count": 3, "confidence": None, "accuracy": 0.5}]}),
+        (Metrics, {"test_accuracy": 0.5}), (Metrics, {"test_accuracy_low": 0.99}),
+        (Metrics, {"test_accuracy_high": 0.01}),
         (Speed, {"lab": {"seconds": 1, "images": 1, "gflops": 1, "peak_gflops": 1, "shares": {}}}),
         (Insight, {"corruptions": []}), (Insight, {"pgd_accuracy": 0.22}),
         (Deployment, {"threshold": None}), (Deployment, {"sure_share": None}),

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from toy import CPU, HALF
 
+from lab_utils import LabError
 from lab_utils.core.files import write_json
 from lab_utils.data.batches import Batches
 from lab_utils.data.dataset import Split
@@ -193,3 +194,22 @@ def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
     logits = torch.tensor([[0.75, 0.25]] * 4).log()
     bins = metrics.reliability(logits, torch.tensor([0, 0, 0, 1]))
     assert metrics.calibration_error(bins) < 1e-7
+
+
+@pytest.mark.parametrize(
+    "wrong", [[0.5, 1.0], ["0", "1"], [True, False], [0, 2], [-1, 0], [[0], [1]]]
+)
+def test_classes_are_whole_numbers_and_no_others_are_counted(wrong):
+    good = np.array([0, 1])
+    assert metrics.counted(good.astype(np.uint64), good, 2)["test_correct"] == 2
+    for pair in ((wrong, good), (good, wrong)):
+        with pytest.raises(ValueError):
+            metrics.counted(*pair, 2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_answers_that_are_no_numbers_have_no_figures(value):
+    logits = np.eye(3, dtype=np.float32)
+    logits[1, 2] = value
+    with pytest.raises(LabError, match="its training diverged; lower lr"):
+        metrics.summarize(logits, np.arange(3))

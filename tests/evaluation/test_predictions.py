@@ -73,8 +73,12 @@ def test_damaged_predictions_are_refused(tmp_path):
     [
         {"targets": np.array([0, -1])}, {"targets": np.array([0, 2])}, {"classes": ("a",)},
         {"logits": np.array([[0, 1], [np.nan, 0]])}, {"targets": np.array([0])},
+        {"targets": np.array([0.5, 1])}, {"targets": np.array(["0", "1"])},
+        {"targets": np.array([[0], [1]])}, {"logits": np.eye(2) + 0j}, {"logits": np.eye(2) > 0},
+        {"logits": np.eye(2)[:0], "targets": np.array([], int)},
     ],
-    ids=["below", "no such class", "a class short", "not finite", "a target short"],
+    ids=["below", "no such class", "a class short", "not finite", "a target short",
+         "between classes", "text", "a column", "complex", "no numbers", "no images"],
 )  # fmt: skip
 def test_predictions_that_cannot_be_are_refused(tmp_path, wrong):
     good = Predictions(np.eye(2), np.array([0, 1]), ("a", "b"))

@@ -94,6 +94,9 @@ def test_a_damaged_file_is_named(runs, name):
         find(str(run.path))
 
 
+RIGHT = np.arange(1000) % 10  # the classes of the test images
+
+
 def save(run, **arrays):
     np.savez(run.file("predictions.npz"), **{"classes": list("abcdefghij")} | arrays)
 
@@ -101,6 +104,7 @@ def save(run, **arrays):
 @pytest.mark.parametrize(
     "change",
     [
+        lambda run: run.file("predictions.npz").unlink(),
         lambda run: run.file("predictions.npz").write_bytes(b""),
         lambda run: save(run, logits=np.float32(1), targets=np.int64(1)),
         lambda run: save(run, logits=np.full((1000, 10), np.nan), targets=np.arange(1000) % 10),
@@ -108,8 +112,14 @@ def save(run, **arrays):
         lambda run: save(run, targets=np.arange(1000) % 10),
         lambda run: save(run, logits=np.eye(10)[[0] * 1000], targets=np.full(1000, 10)),
         lambda run: save(run, predicted=np.full(1000, 10), targets=np.arange(1000) % 10),
+        lambda run: save(run, logits=np.full((1000, 10), -np.inf), targets=np.arange(1000) % 10),
+        lambda run: save(run, predicted=RIGHT + 0.5, targets=RIGHT),
+        lambda run: save(run, predicted=RIGHT.astype(str), targets=RIGHT),
+        lambda run: save(run, predicted=RIGHT[:, None], targets=RIGHT[:, None]),
+        lambda run: save(run, predicted=RIGHT, targets=RIGHT, classes="abcdefghij"),
     ],
     ids=[
+        "missing",
         "empty",
         "no dimension",
         "not finite",
@@ -117,12 +127,17 @@ def save(run, **arrays):
         "no logits",
         "no such class",
         "no such answer",
+        "minus infinity",
+        "between classes",
+        "text",
+        "a column",
+        "no list of classes",
     ],
 )
 def test_predictions_that_are_none_are_damage(runs, change):
     run = make_tested()
     change(run)
-    with pytest.raises(LabError, match=r"predictions\.npz is damaged"):
+    with pytest.raises(LabError, match=r"predictions\.npz is missing or damaged"):
         find("quick")
 
 
@@ -138,10 +153,35 @@ def test_metrics_of_another_run_are_refused_and_the_mend_is_named(runs):
 def test_every_figure_that_follows_from_the_predictions_is_computed_again(runs, name):
     run = make_tested()
     metrics = run.read_json("metrics.json")
-    for value in (metrics[name] * 0.9999 if name[-6:] not in ("images", "orrect") else 699, None):
+    count = name in ("test_images", "test_correct")
+    for value in (699 if count else metrics[name] * 0.9999, None):
         write_json(run.file("metrics.json"), metrics | {name: value})
         wrong = rf"metrics\.json .*\({name}\).*; run 05_evaluation again\.$"
         with pytest.raises(LabError, match=wrong):
+            find("quick")
+
+
+def test_a_validation_accuracy_that_is_not_the_best_of_the_history_is_refused(runs):
+    run = make_tested()
+    best = run.read_json("metrics.json")["val_accuracy"]
+    change(run, "metrics.json", val_accuracy=best - 0.01)
+    wrong = r"predictions\.npz and history\.csv beside it \(val_accuracy\):.*run 05_evaluation"
+    with pytest.raises(LabError, match=wrong):
+        find("quick")
+    change(run, "metrics.json", val_accuracy=best)
+    assert find("quick")[0].val_accuracy == best
+
+
+def test_probabilities_are_of_each_image_and_class_and_within_0_and_1(runs):
+    run = make_tested()
+    (result,) = find("quick")
+    classes = {"predicted": result.predicted, "targets": result.targets}
+    good = result.probabilities.astype(np.float16)
+    save(run, **classes, probabilities=good)
+    assert (find("quick")[0].probabilities == good).all()
+    for bad in (good[:, :9], good[:999], good.astype(str), good * 9 - 3, good * np.nan, good[0, 0]):
+        save(run, **classes, probabilities=bad)
+        with pytest.raises(LabError, match=r"predictions\.npz is missing or damaged"):
             find("quick")
 
 
@@ -155,7 +195,7 @@ def test_of_predicted_classes_alone_what_follows_is_computed_again(runs):
     metrics = run.read_json("metrics.json")
     for name, value in metrics.items():
         if isinstance(value, float) and name[:5] in ("test_", "macro", "ece"):
-            write_json(run.file("metrics.json"), metrics | {name: 0.9 * value})
+            write_json(run.file("metrics.json"), metrics | {name: 0.99 * value})
             if name in figures:
                 with pytest.raises(LabError, match=rf"\({name}\)"):
                     find("quick")
@@ -191,7 +231,6 @@ def test_more_than_256_classes_are_told_apart(runs):
 )  # fmt: skip
 def test_a_number_that_cannot_be_is_damage_of_that_run_alone(runs, name, value):
     run, other = make_tested(), make_tested(seed=1)
-    run.file("predictions.npz").unlink()
     metrics = run.read_json("metrics.json") | {name: value}
     run.file("metrics.json").write_text(json.dumps(metrics))
     damaged = {}

@@ -111,6 +111,7 @@ def step(name: str, made_up: Run) -> None:
         found = Predictions(logits, np.asarray(test.targets), best.classes)
         save_predictions(run.file("predictions.npz"), found)
         recorded |= made_up.read_json("metrics.json") | summarize(logits, found.targets)
+        recorded |= {"val_accuracy": best.val_accuracy}
     if name == "06_deployment":
         weights = run.file("checkpoints/best.pt").read_bytes()
         write_atomic(run.file("exports/model.onnx"), lambda part: part.write_bytes(weights))

@@ -83,7 +83,7 @@ def test_the_sentences_follow_the_tests(course, runs):
     assert set(pairs) == {"quick (epochs=5)", "exp2_low_lr", "exp3_big_batch"}
     assert pairs["exp2_low_lr"]["difference"] > pairs["exp3_big_batch"]["difference"] > 0
     assert [drawing.name for drawing in drawn] == ["compared_curves", "compared_pareto"]
-    assert "not tested" in values["sentences"][0]  # one seed, other seeds, no predicted classes
+    assert "at seeds 42 and 0" in values["sentences"][0]  # as models alone
 
 
 def test_a_difference_is_that_of_the_other_recipe_from_the_reference(committed):
@@ -208,7 +208,7 @@ def test_a_changed_figure_with_a_new_checksum_is_refused_and_beside_others_left_
     assert comparison.section(run)[0]["damaged"] == {}
     change(other, "metrics.json", **{name: 0.9 * other.read_json("metrics.json")[name]})
     vouch(other)
-    wrong = f"metrics.json does not follow from predictions.npz beside it ({name})"
+    wrong = f"metrics.json does not follow from predictions.npz and history.csv beside it ({name})"
     for command in ("compare", "report"):
         assert main([command, "neighbour"]) == 2
         said = capsys.readouterr().err

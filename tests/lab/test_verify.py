@@ -4,6 +4,7 @@ import os
 import shutil
 
 from fabricate import change, make_sound, vouch
+import numpy as np
 import pytest
 import torch
 
@@ -55,11 +56,12 @@ def test_a_run_as_it_was_left_is_verified(run, capsys):
 
 
 def test_what_was_changed_is_named_and_the_exit_code_is_1(run, capsys):
-    change(run, "metrics.json", test_accuracy=0.99)
+    change(run, "metrics.json", macro_f1=0.99, val_accuracy=0.99)
     assert main(["verify", "quick"]) == 1
     text = capsys.readouterr().out
     assert "not as it left them: metrics.json; run it again" in text
-    assert "metrics.json does not follow from predictions.npz beside it (test_accuracy)" in text
+    assert "metrics.json does not follow from predictions.npz and history.csv" in text
+    assert "beside it (macro_f1, val_accuracy): one is of another run or was changed" in text
 
 
 def test_metrics_of_another_version_of_the_lab_are_called_so(run):
@@ -81,13 +83,13 @@ def test_files_of_another_run_with_the_checksums_of_none_are_found_by_what_they_
     assert sum("an older lab made it" in finding.found for finding in found) == len(STEPS)
     lines = run.file("history.csv").read_text().splitlines(keepends=True)
     run.file("history.csv").write_text("".join(lines[:-1]))
-    assert wrong(run) == {"history", "weights"}
+    assert wrong(run) == {"history", "weights", "metrics"}
 
 
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        ("history.csv", {"04_training", "history", "weights"}),
+        ("history.csv", {"04_training", "history", "weights", "metrics"}),
         ("checkpoints/best.pt", {"04_training", "weights"}),
         ("predictions.npz", {"05_evaluation", "metrics"}),
         ("metrics.json", {"05_evaluation", "metrics"}),
@@ -100,6 +102,32 @@ def test_a_file_that_is_gone_or_empty_is_one_finding_of_each_who_needs_it(run, n
     assert wrong(run) == found
     run.file(name).unlink()
     assert wrong(run) == found
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"targets": np.arange(200) % 10 + 0.5}, {"targets": (np.arange(200) % 10)[:, None]},
+        {"targets": np.arange(0), "logits": np.ones((0, 10))}, {"logits": np.ones((200, 10)) + 0j},
+        {"logits": np.full((200, 10), np.longdouble("1e999"))},
+    ],
+    ids=["between classes", "a column", "no images", "complex", "too large"],
+)  # fmt: skip
+def test_predictions_that_cannot_be_are_one_finding(run, wrong):
+    with np.load(run.file("predictions.npz")) as saved:
+        np.savez(run.file("predictions.npz"), **dict(saved) | wrong)
+    vouch(run)
+    (found,) = [finding for finding in verify.verify(run) if not finding.good]
+    assert found.what == "metrics" and "run 0" in found.found
+
+
+@pytest.mark.parametrize("values", [{"epoch": 1.5}, {"val_accuracy": "0.8"}, {"val_accuracy": [1]}])
+def test_weights_with_values_that_cannot_be_are_one_finding(run, values):
+    best = run.file("checkpoints/best.pt")
+    torch.save(torch.load(best, weights_only=True) | values, best)
+    vouch(run)
+    (found,) = [finding for finding in verify.verify(run) if not finding.good]
+    assert found.what == "weights" and "best.pt is damaged" in found.found
 
 
 def test_a_run_without_a_finished_step_has_nothing_to_verify(runs):
@@ -153,7 +181,8 @@ def test_a_rerun_under_other_conditions_may_differ_within_the_band(pair, monkeyp
     first = run.read_json("metrics.json")
     half = (first["test_accuracy_high"] - first["test_accuracy_low"]) / 2
     for off, within in ((verify.BAND, True), (verify.BAND + half + 0.001, False)):
-        change(again, "metrics.json", test_accuracy=first["test_accuracy"] + off)
+        names = ("test_accuracy", "test_accuracy_low", "test_accuracy_high")
+        change(again, "metrics.json", **{name: first[name] + off for name in names})
         assert good(pair) == [True, within]
     assert differs in verify.compare(*pair)[1].found
 

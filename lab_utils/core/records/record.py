@@ -14,10 +14,10 @@ from lab_utils.core.run import RECORDS, Run
 
 Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]  # a mean of float32 may round up
 Amount = Annotated[float, Field(ge=0)]
-Rate = Annotated[float, Field(gt=0)]  # others are divided by it
+Positive = Annotated[float, Field(gt=0)]  # others are divided by it
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
-Some = Annotated[int, Field(ge=1, le=10**15)]
+Some = Annotated[int, Field(ge=1, le=10**15)]  # a number of what there is at least one of
 Shape = Annotated[list[Some], Field(min_length=1, max_length=3)]  # of one image: C, H, W
 Channels = Annotated[list[Amount], Field(min_length=3, max_length=3)]  # red, green, blue
 

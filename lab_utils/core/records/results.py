@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from lab_utils.core.records.record import Amount, Count, Rate, Record, Row, Seconds, Share, Some
+from lab_utils.core.records.record import Amount, Count, Positive, Record, Row, Seconds, Share, Some
 from lab_utils.core.run import METRICS
 
 
@@ -92,7 +92,7 @@ class Metrics(Record):
     val_images: Some | None = None
     train_accuracy: Share | None = None
     train_val_gap: float | None = None
-    temperature: Rate | None = None
+    temperature: Positive | None = None
     test_loss_scaled: Amount | None = None  # with the temperature, as the next three
     test_loss_change_low: float | None = None
     test_loss_change_high: float | None = None
@@ -101,7 +101,7 @@ class Metrics(Record):
     ensemble_accuracy: Share | None = None
     overconfident_accuracy: Share | None = None  # of a network that learned by heart
     overconfident_confidence: Share | None = None
-    overconfident_temperature: Rate | None = None
+    overconfident_temperature: Positive | None = None
     overconfident_ece: Share | None = None
     overconfident_ece_scaled: Share | None = None
 
@@ -109,6 +109,14 @@ class Metrics(Record):
     def file(cls) -> str:
         """Beside ``evaluation.json``."""
         return METRICS
+
+    @field_validator("test_accuracy_high")
+    @classmethod
+    def _around_the_accuracy(cls, high: float, info: ValidationInfo) -> float:
+        share = info.data.get("test_accuracy", high)
+        if not info.data.get("test_accuracy_low", share) <= share <= high:
+            raise ValueError("no interval of the accuracy")
+        return high
 
 
 class _Format(Row):
@@ -121,7 +129,7 @@ class _Format(Row):
     difference_low: float
     difference_high: float
     note: str
-    latency_ms: Rate  # median for one image
+    latency_ms: Positive  # median for one image
     throughput: dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], Amount]  # images/s by batch size
 
 
@@ -154,7 +162,7 @@ class Deployment(Record):
     formats: list[_Format]
     images_compared: Some
     data: About | None = None
-    temperature: Rate | None = None
+    temperature: Positive | None = None
     threshold: Share | None = None  # None: no answer is sure enough
     sure_share: Share | None = None
     sure_accuracy: Share | None = None
@@ -170,10 +178,10 @@ class Deployment(Record):
 
 
 class _Profile(Row):
-    seconds: Rate
+    seconds: Positive
     images: Some
     gflops: Amount
-    peak_gflops: Rate
+    peak_gflops: Positive
     shares: Annotated[dict[str, Share], Field(min_length=1)]  # of its time, by kind of operator
 
 

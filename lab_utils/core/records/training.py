@@ -8,7 +8,7 @@ from lab_utils.core.records.record import (
     Amount,
     Channels,
     Count,
-    Rate,
+    Positive,
     Record,
     Row,
     Seconds,
@@ -48,7 +48,7 @@ class Hardware(Record):
     python: str | None = None
     software: dict[str, str] | None = None  # versions
     requirements: list[_Requirement]
-    matmul_gflops: dict[str, Rate | None]  # by number format; None where there is none
+    matmul_gflops: dict[str, Positive | None]  # by number format; None where there is none
     step_ms: Amount | None = None
     images_per_second: Amount | None = None
     estimated_train_seconds: Seconds | None = None
@@ -118,8 +118,8 @@ class _Costs(Row):
     flops: Amount  # of one image
     weight_bytes: Some
     receptive_field: Some | None = None
-    step_ms: Rate
-    inference_ms: Rate | None = None
+    step_ms: Positive
+    inference_ms: Positive | None = None
 
 
 class Model(Record):
