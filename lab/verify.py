@@ -89,12 +89,11 @@ def _metrics(run: Run) -> str:
     """The figures of merit, computed again; the validation accuracy is held against the history."""
     from lab_utils.evaluation.metrics import summarize
     from lab_utils.evaluation.predictions import check_metrics, load_predictions
-    from lab_utils.training.history import best_of, read_history
+    from lab_utils.training.history import read_history
 
     predictions = load_predictions(run.file("predictions.npz"))
     computed = summarize(predictions.logits, predictions.targets)
-    best = best_of(read_history(run.file("history.csv")))
-    check_metrics(run, read(run, Metrics), computed | {"val_accuracy": best.val_accuracy})
+    check_metrics(run, computed, read_history(run.file("history.csv")))
     return f"{len(computed)} figures follow from {len(predictions.targets):,} predictions"
 
 

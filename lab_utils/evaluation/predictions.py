@@ -1,6 +1,6 @@
 """The logits of the test images, kept for others to read, and averaged over several runs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +12,9 @@ from scipy.special import log_softmax, logsumexp
 from lab_utils import LabError
 from lab_utils.core.files import write_atomic
 from lab_utils.core.opening import tested_runs
-from lab_utils.core.records import Metrics, close
+from lab_utils.core.records import Metrics, close, read
 from lab_utils.core.run import Run
+from lab_utils.training.history import Epoch, best_of
 
 
 class Predictions(NamedTuple):
@@ -53,11 +54,14 @@ def load_predictions(path: Path) -> Predictions:
         ) from None
 
 
-def check_metrics(run: Run, noted: Metrics, computed: Mapping[str, float]) -> None:
-    """LabError where a figure of ``noted`` is not the one that ``run``'s other files give.
+def check_metrics(run: Run, computed: Mapping[str, float], history: Sequence[Epoch]) -> Metrics:
+    """The metrics of ``run``; LabError where one is not what ``run``'s other files give.
 
-    ``computed`` has these; rounding may differ, and NaN is None in a file.
+    ``computed`` follow from its predictions, the validation accuracy from its ``history``; rounding
+    may differ, and NaN is None in a file.
     """
+    noted, best = read(run, Metrics), best_of(history)
+    computed = {**computed, "val_accuracy": best.val_accuracy}
     wrong = [name for name, value in computed.items() if not close(getattr(noted, name), value)]
     if wrong:
         raise LabError(
@@ -65,6 +69,7 @@ def check_metrics(run: Run, noted: Metrics, computed: Mapping[str, float]) -> No
             f"beside it ({', '.join(wrong)}): one is of another run or was changed; run "
             "05_evaluation again."
         )
+    return noted
 
 
 def mean_probabilities(members: Iterable[ArrayLike]) -> np.ndarray:

@@ -14,11 +14,11 @@ from scipy.special import softmax
 from lab_utils import LabError
 from lab_utils.core.opening import tested_runs
 from lab_utils.core.params import load_params, project_root, runs_dir
-from lab_utils.core.records import Metrics, read
+from lab_utils.core.records import Metrics
 from lab_utils.core.run import Run
 from lab_utils.evaluation.metrics import counted, summarize
 from lab_utils.evaluation.predictions import check_metrics, load_predictions
-from lab_utils.training.history import Epoch, best_of, read_history
+from lab_utils.training.history import Epoch, read_history
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +65,8 @@ def load(run: Run) -> Result:
     if run.done("04_training"):
         run.check("04_training", "figures", "checkpoints")  # a comparison opens no weights
     predictions, figures = _predictions(run.file("predictions.npz"))
-    history, metrics = read_history(run.file("history.csv")), read(run, Metrics)
-    figures |= {"val_accuracy": best_of(history).val_accuracy}
-    check_metrics(run, metrics, figures)
+    history = read_history(run.file("history.csv"))
+    metrics = check_metrics(run, figures, history)
     data = run.manifest["05_evaluation"].get("data")
     if data is None:
         raise LabError(f"{run.file('manifest.json')} is damaged; delete it and run again.")
