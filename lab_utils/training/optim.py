@@ -29,7 +29,9 @@ def make_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
     taken |= {id(p) for p in biases}
     groups = [{"params": [p for p in learned if id(p) not in taken]}]
     if biases:
-        groups.append({"params": biases, "lr": settings.bias_lr})
+        # A step takes lr * weight_decay of each weight: the same share of biases, as airbench does.
+        decay = settings.weight_decay * settings.lr / settings.bias_lr
+        groups.append({"params": biases, "lr": settings.bias_lr, "weight_decay": decay})
     fused = learned[0].device.type in ("cpu", "cuda")
     common = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": fused}
     if settings.optimizer == "sgd":

@@ -39,6 +39,19 @@ def test_muon_takes_every_filter_but_the_first_layers():
     assert count == 620_810
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_weight_decay_takes_the_same_share_of_biases_whatever_their_rate(optimizer):
+    model = nn.Linear(4, 3)
+    nn.init.ones_(model.weight), nn.init.ones_(model.bias)
+    chosen = settings(optimizer=optimizer, lr=0.5, bias_lr=0.02, weight_decay=0.1, momentum=0.0)
+    optimizer = make_optimizer(chosen, model)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    torch.testing.assert_close(model.weight, torch.full((3, 4), 0.95))
+    torch.testing.assert_close(model.bias, torch.full((3,), 0.95))
+
+
 @pytest.mark.parametrize(
     ("recipe", "theirs"),
     [
