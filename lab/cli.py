@@ -49,8 +49,10 @@ def _prepare_streams() -> None:
 
 def _sentence(error: Exception) -> str | None:
     """What is wrong and what to do about it; None for what nobody can mend."""
+    from lab_utils.core.show import printable
+
     if isinstance(error, LabError):
-        return str(error)
+        return "\n".join(map(printable, str(error).split("\n")))  # a name may steer the terminal
     if OUT_OF_MEMORY.search(repr(error)):
         return "Out of memory; close other programs, then run the same command again."
     if isinstance(error, OSError):

@@ -7,6 +7,7 @@ machine into the report. Names and settings go in as JSON strings, never as mark
 
 from datetime import datetime, timedelta
 import json
+import os
 from pathlib import Path
 import re
 import sys
@@ -23,10 +24,13 @@ from lab_utils.core.params import project_root
 from lab_utils.core.records import KINDS, read
 from lab_utils.core.run import RECORDS, STEPS, Run
 from lab_utils.core.settings import MODELS
+from lab_utils.core.show import printable
 from lab_utils.deployment.model_card import CARD, write_card
 from lab_utils.training.history import read_history
 
 _HISTORY = "history.csv"
+# In an SVG, a reference to anything but a part of it, or an image that it holds itself.
+_ELSEWHERE = rb"href\s*=\s*[\"'](?!#[\w-]*[\"']|data:image/(?:png|jpeg);base64,)"
 # How to compile; the second and the third are for characters that the way before cannot show.
 _WAYS: tuple[dict[str, Any], ...] = (
     {"ignore_system_fonts": True, "pdf_standards": ["ua-1"]},
@@ -68,13 +72,13 @@ def build(run: Run) -> Path:
         inputs["compared"], drawings = section(run)
         damaged = inputs["compared"].pop("damaged")
         for name, why in damaged.items():  # with paths: the report has the names alone
-            print(f"lab: left out of the comparison, {name}: {why}", file=sys.stderr)
+            print(f"lab: left out of the comparison, {name}: {printable(why)}", file=sys.stderr)
         inputs["compared"]["left_out"] = list(damaged)
         for drawing in drawings:  # no files of the run: what lies around it may change
             sources[drawing.file] = drawing.encode()
             inputs["figures"][drawing.name] = drawing.entry("05_evaluation")
     if "06_deployment" in done:
-        _confined(run, "06_deployment", CARD)
+        run.inside(CARD)
         write_card(run)  # 09 may have run since the files were exported
         inputs["files"].append(_inside(run, "06_deployment", CARD))
     pdf = _compile(run, sources, inputs, ended)
@@ -109,23 +113,12 @@ def _files(run: Run, done: list[str]) -> list[str]:
     return files
 
 
-def _confined(run: Run, step: str, name: str) -> Path:
-    """Where ``name`` really lies; LabError where that is not in the run folder."""
-    path = run.file(name).resolve()
-    if not path.is_relative_to(run.path.resolve()):
-        raise LabError(
-            f"{name} leads out of the folder of run {run.name!r}, where the report reads and "
-            f"writes nothing; run {step} again."
-        )
-    return path
-
-
 def _inside(run: Run, step: str, name: str) -> str:
     """``name`` as seen from the run folder; LabError where it is no file in that folder."""
-    path = _confined(run, step, name)
+    path = run.inside(name)
     if not path.is_file():
         raise LabError(f"{path} is missing; run {step} again.")
-    return path.relative_to(run.path.resolve()).as_posix()
+    return path.relative_to(os.path.realpath(run.path)).as_posix()
 
 
 def _figures(run: Run, done: list[str]) -> dict[str, dict[str, str]]:
@@ -144,7 +137,7 @@ def _figures(run: Run, done: list[str]) -> dict[str, dict[str, str]]:
         # An SVG may show the image of another file; the lab's hold their images themselves.
         content = run.file(figure["file"]).read_bytes()
         packed = content.startswith(b"\x1f\x8b")  # an SVG in gzip, which Typst would open
-        if packed or re.search(rb"href\s*=\s*[\"'](?!#|data:)", content):
+        if packed or re.search(_ELSEWHERE, content):
             raise LabError(
                 f"Figure {name!r} of run {run.name!r} refers to another file, which the report "
                 f"does not read; run {figure['step']} again."

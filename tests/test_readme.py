@@ -105,7 +105,7 @@ def test_the_lab_is_as_fast_and_as_good_as_measured():
         ["the same recipe in float32: whole batches, channels last; 20 epochs",
          f"{layout['ours']:.0f} s", f"{layout['baseline']:.0f} s ({layout['ratio']:.1f}x)",
          "`changes`"],
-        *(recipe(name) for name in ("simple_fast", "sprint")),
+        *(recipe(name) for name in ("simple_fast", "sprint", "ninety_four")),
         ["GFLOP/s of `ninety_four`", f"{multiplied['ours']:.0f}",
          f"{multiplied['baseline']:.0f}: a bfloat16 matrix product ({multiplied['ratio']:.2f})",
          "`epoch`"],
@@ -117,21 +117,20 @@ def recipe(name: str) -> list[str]:
     (row,) = committed(name)["rows"]
     said = re.search(r"mean (\S+%), standard deviation (\S+)%, lowest (\S+%),", row["what"])
     mean, deviation, lowest = said.groups()
-    network = {"simple_fast": "SimpleCNN", "sprint": "any network"}[name]
-    assert float(lowest.rstrip("%")) >= 79.84
+    towards, lowest_allowed = {
+        "simple_fast": ("the course's 79.84% with SimpleCNN", 79.84),
+        "sprint": ("the course's 79.84% with any network", 79.84),
+        "ninety_four": ("towards 94%", 0),
+    }[name]
+    assert float(lowest.rstrip("%")) >= lowest_allowed
+    digits = 1 if row["ratio"] < 10 else 0
     return [
-        f"the course's 79.84% with {network} (`{name}`, {row['runs']} fresh seeds: mean {mean}, "
+        f"{towards} (`{name}`, {row['runs']} fresh seeds: mean {mean}, "
         f"standard deviation {deviation} points, lowest {lowest})",
         f"{row['ours']:.1f} s",
-        f"{row['baseline']:,.0f} s: the course's 20 epochs ({row['ratio']:.0f}x)",
+        f"{row['baseline']:,.0f} s: the course's 20 epochs ({row['ratio']:.{digits}f}x)",
         "`time_to_accuracy`",
     ]
-
-
-def test_ninety_four_reaches_what_fresh_seeds_did():
-    (row,) = committed("ninety_four")["rows"]
-    words = " and ".join(f"{seed['accuracy']:.2%}" for seed in row["seeds"])
-    assert f"{len(row['seeds'])} seeds that no choice has seen reached {words} of the test" in WORDS
 
 
 def test_inference_is_as_fast_as_measured():

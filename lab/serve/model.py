@@ -1,10 +1,13 @@
 """The trained model of a run, with what describes it and explains its answers."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from PIL import Image
 
 from lab.serve.explain import Explainer
+from lab.serve.limits import Limits, Refused
+from lab.serve.pictures import decoded
 from lab_utils import LabError
 from lab_utils.core.run import Run
 from lab_utils.data import cifar10
@@ -27,14 +30,22 @@ class Model:
 
     def __init__(self, run: Run) -> None:
         self.run = run.name
+        for path in run.path.glob("exports/*"):
+            run.inside(f"exports/{path.name}")
+        card, checkpoint = run.file("exports/model_card.md"), run.inside("checkpoints/best.pt")
         self.engine = Engine(run.path)
-        card, checkpoint = run.file("exports/model_card.md"), run.file("checkpoints/best.pt")
         told = run.done("06_deployment") and card.is_file()  # and not of weights that are gone
-        self.card = card.read_text(encoding="utf-8") if told else None
+        self.card = card.read_text(encoding="utf-8", errors="replace") if told else None
         self.explainer = Explainer(checkpoint) if checkpoint.is_file() else None
         self.samples = _samples(run)
         size = self.engine.image_size
-        self.engine.predict(Image.new("RGB", (size, size)))  # a first call is slow
+        try:
+            self.engine.predict(Image.new("RGB", (size, size)))  # a first call is slow
+        except (LabError, MemoryError):
+            raise
+        except Exception as error:  # each format has its own kinds for a file that is no such model
+            what = f"{self.engine.path} cannot answer ({type(error).__name__})"
+            raise LabError(f"{what}; run 06_deployment again.") from error
 
 
 def _samples(run: Run) -> list[Sample]:
@@ -55,4 +66,8 @@ def _samples(run: Run) -> list[Sample]:
                 for k, i in enumerate(firsts[:_SAMPLES])
             ]
     example = run.file("exports/example.png")
-    return [Sample(Image.open(example).convert("RGB"), None)] if example.is_file() else []
+    with suppress(Refused):  # a picture to try is no reason not to serve
+        if example.is_file():
+            picture = decoded(example.read_bytes(), example.name, Limits())
+            return [Sample(picture.convert("RGB"), None)]
+    return []

@@ -106,7 +106,7 @@ def _own_figures(folder: Path, step: str) -> dict[str, dict[str, str]]:
 
 
 def _checksum(folder: Path, step: str, name: str) -> str | None:
-    with suppress(OSError, ValueError):  # no name of a file, or not to be read
+    with suppress(OSError, ValueError, RuntimeError):  # no name, not to be read, links in a circle
         path = (folder / name).resolve()
         if path.is_relative_to(folder.resolve()) and path.is_file():
             figures = to_json(_own_figures(folder, step)) if name == FIGURES else None

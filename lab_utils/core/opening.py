@@ -19,6 +19,7 @@ from lab_utils.core.params import (
 from lab_utils.core.process import prepare
 from lab_utils.core.run import BUILT_ON, Run
 from lab_utils.core.settings import Settings
+from lab_utils.core.show import printable
 
 _CURRENT = ".current"  # in runs/: the name of the run that a notebook opened last
 
@@ -88,5 +89,5 @@ def tested_runs(folder: Path, damaged: dict[str, str] | None = None) -> list[Run
                     runs.append(run)
             except LabError as error:
                 if damaged is not None:
-                    damaged[file.parent.name] = str(error)
+                    damaged[printable(file.parent.name)] = str(error)
     return runs

@@ -123,7 +123,10 @@ def _checked(experiment: str, values: Mapping[str, Any]) -> Settings:
         if not problem["loc"]:  # two settings that do not go together
             raise LabError(str(problem["ctx"]["error"])) from None
         key, reason = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Input ")
-        given = reprlib.repr(problem["input"])[:60]  # of what nests without end too
+        given = problem["input"]
+        if isinstance(given, int) and given.bit_length() > 10_000:  # which Python does not write
+            raise LabError(f"Setting {key}: the value {reason}.") from None
+        given = reprlib.repr(given)[:60]  # of what nests without end too
         raise LabError(f"Setting {key}={given}: the value {reason}.") from None
 
 

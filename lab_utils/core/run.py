@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
+import os
 from pathlib import Path
 import time
 from typing import Any
@@ -15,7 +16,7 @@ from lab_utils.core.manifest import FIGURES, check, checksums, read_figures, rea
 from lab_utils.core.params import check_name, default_name, differences, read_settings, runs_dir
 from lab_utils.core.process import peak_memory_mb, threads, versions
 from lab_utils.core.settings import Settings
-from lab_utils.core.show import Notice
+from lab_utils.core.show import Notice, printable
 
 # The steps of a run, and the file that holds what each of them recorded.
 RECORDS = {
@@ -45,7 +46,7 @@ class Run:
     """
 
     def __init__(self, path: Path, settings: Settings) -> None:
-        self.path, self.name, self.settings = path, path.name, settings
+        self.path, self.name, self.settings = path, printable(path.name), settings
         self.step, self.recorded, self.began = "", {}, 0.0
         self.opened_last = False
 
@@ -77,6 +78,14 @@ class Run:
     def file(self, name: str) -> Path:
         """The path of ``name`` inside the run folder."""
         return self.path / name
+
+    def inside(self, name: str) -> Path:
+        """Where ``name`` really lies; LabError where a link leads out of the run folder."""
+        path = Path(os.path.realpath(self.file(name)))
+        if not path.is_relative_to(os.path.realpath(self.path)):
+            where = f"the folder of run {self.name!r}, where nothing is read or written"
+            raise LabError(f"{name} leads out of {where}; delete that link and run its step again.")
+        return path
 
     def read_json(self, name: str) -> Any:
         """The run's JSON file ``name``; LabError if it is missing or damaged."""

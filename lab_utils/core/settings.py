@@ -155,9 +155,7 @@ class Settings(BaseModel):
         0.0, "Alpha of the Beta distribution by which two images are laid over each other; the "
         "target is the share of each. With cutmix too, chance decides for each batch.", ge=0,
     )  # fmt: skip
-    cutmix: float = _says(
-        0.0, "As mixup, with a rectangle of one image that is put into the other.", ge=0
-    )
+    cutmix: float = _says(0.0, "As mixup, with a rectangle of one image put into the other.", ge=0)
 
     # Evaluation
     tta: Literal["none", "flip", "flip_shift", "unsure"] = _says(
@@ -191,10 +189,11 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_for_a_number(cls, value: Any, info: Any) -> Any:
-        if isinstance(value, bool) and not isinstance(
-            cls.model_fields[info.field_name].default, bool
-        ):
+        truth = isinstance(cls.model_fields[info.field_name].default, bool)
+        if isinstance(value, bool) and not truth:
             raise ValueError("should not be true or false")
+        if isinstance(value, int) and value > 10**12:  # JSON cannot write one of 5,000 digits
+            raise ValueError("should not be so large")
         return value
 
     @field_validator("val_fraction")

@@ -18,6 +18,12 @@ def is_live() -> bool:
     return "JPY_SESSION_NAME" in os.environ
 
 
+def printable(text: str) -> str:
+    """With ``\\n`` for a line break, which would split a row of a table, and the like."""
+    spaces = "\u00a0\u3000"  # the only ones that are not printable and do no harm
+    return "".join(c if c.isprintable() or c in spaces else ascii(c)[1:-1] for c in text)
+
+
 def _mapping(row: Any) -> Mapping[str, Any]:
     if isinstance(row, Mapping):
         return row
@@ -35,7 +41,10 @@ class Table:
         rows = [_mapping(row) for row in rows]
         heads = list(dict.fromkeys(head for row in rows for head in row))
         cells = [
-            ["-" if row.get(h) is None else format(row[h], formats.get(h, "")) for h in heads]
+            [
+                "-" if row.get(h) is None else printable(format(row[h], formats.get(h, "")))
+                for h in heads
+            ]
             for row in rows
         ]
         numeric = [all(isinstance(row.get(h), int | float | None) for row in rows) for h in heads]

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from lab_utils import LabError
 from lab_utils.core.params import expanded, project_root
 from lab_utils.core.settings import Settings
+from lab_utils.core.show import printable
 from lab_utils.data.cache import keep, read_kept
 from lab_utils.data.images import MAX_PIXELS, Images, eight_bits
 
@@ -45,7 +46,7 @@ def read(split: str, settings: Settings) -> Images:
     """
     top, size = root(settings), settings.image_size
     classes = _classes(top)
-    shown = tuple(map(_printable, classes))
+    shown = tuple(map(printable, classes))
     if not all(name.isascii() for name in shown):
         from lab_utils.setup.fonts import cover
 
@@ -86,12 +87,6 @@ def _classes(top: Path) -> tuple[str, ...]:
         found = f"train/ with {train} and test/ with {test}"
         raise LabError(f"{top} has {found}; give both the same two or more class folders.")
     return classes[0]
-
-
-def _printable(name: str) -> str:
-    """With ``\\n`` for a line break, which would split a row of a table, and the like."""
-    spaces = "\u00a0\u3000"  # the only ones that are not printable and do no harm
-    return "".join(c if c.isprintable() or c in spaces else ascii(c)[1:-1] for c in name)
 
 
 def _state(path: Path) -> tuple[int, ...]:

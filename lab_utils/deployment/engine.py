@@ -34,7 +34,8 @@ class Engine:
     images a share ``about.precision`` of these was right. None where no threshold was chosen or
     none is high enough: then no answer is sure. Several threads may use one engine.
 
-    Raises LabError for what is no model (``open_model``) and no picture (``to_rgb``).
+    Raises LabError for what is no model (``open_model``) and no picture (``to_rgb``), and where the
+    model cannot answer.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -68,6 +69,11 @@ class Engine:
     @torch.inference_mode()
     def _answers(self, squares: list[Image.Image]) -> list[Prediction]:
         logits = self.run(torch.from_numpy(pixels_of(squares)))
+        if logits.shape != (len(squares), len(self.classes)) or not logits.isfinite().all():
+            raise LabError(
+                f"{self.path} does not answer with a number for each class; run 04_training and "
+                "06_deployment again."
+            )
         answers = []
         for row in logits.double().softmax(1).tolist():
             probabilities = dict(zip(self.classes, row, strict=True))

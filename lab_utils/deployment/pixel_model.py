@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 import torch
 from torch import Tensor, nn
 
@@ -25,11 +25,12 @@ class About:
     """
 
     classes: tuple[str, ...]  # in the order of the logits
-    image_size: int  # pixels a side
+    image_size: Annotated[int, Field(ge=1, le=10**5)]  # pixels a side
     mean: tuple[float, ...]  # of red, green and blue, as fractions of 1
     std: tuple[float, ...]
     temperature: float  # the logits are divided by it
-    threshold: float | None  # of the confidence; None where none was found, and nothing is sure
+    # Of the confidence; None where none was found, and nothing is sure.
+    threshold: Annotated[float, Field(ge=0, le=1)] | None
     precision: float  # share of the sure answers that is right, on the validation images
     model: str  # as in settings
     options: dict[str, Any]  # for networks.build
@@ -46,7 +47,10 @@ class About:
     def of_texts(cls, texts: dict[str, str]) -> Self:
         """What ``texts`` gave; ValueError where something is missing."""
         known = {name: json.loads(texts[name]) for name in cls.__annotations__ if name in texts}
-        return TypeAdapter(cls).validate_python(known)
+        about = TypeAdapter(cls).validate_python(known)
+        if len({*about.classes}) < len(about.classes):
+            raise ValueError("a class is there twice")
+        return about
 
     def network(self) -> nn.Module:
         """A fresh network of this kind."""

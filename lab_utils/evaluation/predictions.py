@@ -57,11 +57,12 @@ def load_predictions(path: Path) -> Predictions:
 def check_metrics(run: Run, computed: Mapping[str, float], history: Sequence[Epoch]) -> Metrics:
     """The metrics of ``run``; LabError where one is not what ``run``'s other files give.
 
-    ``computed`` follow from its predictions, the validation accuracy from its ``history``; rounding
-    may differ, and NaN is None in a file.
+    ``computed`` follow from its predictions, the epochs and the best one's validation accuracy from
+    its ``history``; rounding may differ, and NaN is None in a file.
     """
     noted, best = read(run, Metrics), best_of(history)
-    computed = {**computed, "val_accuracy": best.val_accuracy}
+    trained = {"epochs": len(history), "best_epoch": best.epoch, "val_accuracy": best.val_accuracy}
+    computed = {**computed, **trained}
     wrong = [name for name, value in computed.items() if not close(getattr(noted, name), value)]
     if wrong:
         raise LabError(

@@ -64,7 +64,7 @@ def load(run: Run) -> Result:
     run.require("05_evaluation")
     if run.done("04_training"):
         run.check("04_training", "figures", "checkpoints")  # a comparison opens no weights
-    predictions, figures = _predictions(run.file("predictions.npz"))
+    predictions, figures = read_predictions(run.file("predictions.npz"))
     history = read_history(run.file("history.csv"))
     metrics = check_metrics(run, figures, history)
     data = run.manifest["05_evaluation"].get("data")
@@ -76,10 +76,11 @@ def load(run: Run) -> Result:
     return Result(run, data["fingerprint"], history=tuple(history), **predictions, **noted)
 
 
-def _predictions(path: Path) -> tuple[dict[str, np.ndarray | None], dict[str, float]]:
+def read_predictions(path: Path) -> tuple[dict[str, np.ndarray | None], dict[str, float]]:
     """Predicted classes and targets, (N,) integers, probabilities (N, K); what follows from them.
 
     Of classes alone, as a committed result has them, fewer figures follow than of logits.
+    Raises LabError where the file is missing or damaged.
     """
     try:
         if not path.is_file():  # nor a pipe, which would be waited for
@@ -101,9 +102,12 @@ def _of_classes(
     found = {name: stored.get(name) for name in ("predicted", "targets", "probabilities")}
     classes, shares = len(stored["classes"]), found["probabilities"]
     if shares is not None:
-        whole = shares.shape == (len(found["targets"]), classes)
+        whole = shares.shape == (len(found["targets"]), classes) and shares.dtype.char in "efd"
         if not whole or not ((shares >= 0) & (shares <= 1)).all():
             raise ValueError("not a probability for each image and class")
+        largest = shares[np.arange(len(shares)), found["predicted"]] >= shares.max(1)
+        if not largest.all() or not np.allclose(shares.sum(1, dtype=np.float64), 1, atol=0.01):
+            raise ValueError("not the probabilities of the predicted classes")
     return found, counted(found["predicted"], found["targets"], classes)
 
 

@@ -6,9 +6,10 @@ model could run any code when it is loaded.
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 import zipfile
 
+from pydantic import ConfigDict, Field, TypeAdapter
 import torch
 from torch import Tensor, nn
 
@@ -22,13 +23,15 @@ from lab_utils.model import networks
 class Best:
     """What ``best.pt`` holds beside the weights: all that inference needs."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
     model_name: str  # as in settings
     model_options: dict[str, Any]  # for networks.build
-    image_size: int  # pixels a side
+    image_size: Annotated[int, Field(strict=True, ge=1, le=10**5)]  # pixels a side
     classes: tuple[str, ...]
     normalization: Normalization
-    epoch: int  # the weights are those after it, counted from 1
-    val_accuracy: float  # of these weights, as a fraction of 1
+    epoch: Annotated[int, Field(strict=True, ge=1)]  # of the weights; counted from 1
+    val_accuracy: Annotated[float, Field(strict=True, ge=0, le=1 + 1e-6)]  # as a fraction of 1
 
     def build(self) -> nn.Module:
         """A fresh network of this kind."""
@@ -48,11 +51,12 @@ def load_best(path: Path) -> tuple[nn.Module, Best]:
     values = load_checkpoint(path)
     try:
         weights = values.pop("model")
-        values["classes"] = tuple(values["classes"])
-        values["normalization"] = Normalization(*map(tuple, values["normalization"]))
-        best = Best(**values)
-        if not (isinstance(best.epoch, int) and 0 <= best.val_accuracy <= 1 + 1e-6):
-            raise ValueError("no such epoch or accuracy")
+        best = TypeAdapter(Best).validate_python(values)
+        mean, std = best.normalization
+        if len({*best.classes}) < len(best.classes):
+            raise ValueError("a class is there twice")
+        if not len(mean) == len(std) == 3 or min(std) <= 0:
+            raise ValueError("nothing to normalise three channels with")
         model = best.build()
         model.load_state_dict(weights)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -66,6 +70,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises LabError where the file is missing or damaged.
     """
     try:
+        if not path.is_file():  # nor a pipe, which would be waited for
+            raise FileNotFoundError(path)
         with zipfile.ZipFile(path) as archive:  # torch does not look at its checksums
             if damaged := archive.testzip():
                 raise zipfile.BadZipFile(damaged)

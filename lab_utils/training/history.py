@@ -64,16 +64,24 @@ def read_history(path: Path) -> list[Epoch]:
     if not path.is_file():
         raise LabError(f"{path} is missing: run 04_training first.")
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        if not rows:
-            raise ValueError("it has no rows")
-        return [Epoch(**{name: _number(name, text) for name, text in row.items()}) for row in rows]
+        with path.open(encoding="ascii", newline="") as file:
+            names, *rows = csv.reader(file)
+        if tuple(names) not in (Epoch._fields, Epoch._fields[:-1]):
+            raise ValueError("its columns are others")
+        named = (zip(names, row, strict=True) for row in rows)
+        history = [Epoch(**{name: _number(name, text) for name, text in row}) for row in named]
+        if not history or [row.epoch for row in history] != list(range(1, len(history) + 1)):
+            raise ValueError("its rows are not epochs 1, 2, ...")
+        # A mean of float32 may round up.
+        if any(min(row) < 0 or max(row[2], row[4]) > 1 + 1e-6 for row in history):
+            raise ValueError("a number is out of bounds")
+        return history
     except (OSError, TypeError, ValueError, csv.Error) as error:
         raise LabError(f"{path} is damaged ({error}); run 04_training again.") from None
 
 
 def _number(name: str, text: str) -> int | float:
-    if not isfinite(number := float(text)):
-        raise ValueError(f"a number is {number}")
-    return int(number) if name in ("epoch", "threads") else number
+    number = int(text) if name in ("epoch", "threads") else float(text)
+    if {*text} & {*"_ "} or not isfinite(number):  # Python alone reads 1_000
+        raise ValueError(f"a number is {text[:20]!r}")
+    return number

@@ -162,7 +162,8 @@ def test_the_folds_say_how_much_is_held_out():
     [
         "title=2024-13-45", "lr=!!int abc", "flip=!!bool maybe", "epochs=" + "9" * 5000,
         "lr=" + "[" * 2000, "mixup=.inf", "cutmix=1e309", "clip_norm=.inf", "weight_decay=-.inf",
-        "min_lr=.nan", "lr=.nan", "epochs=true", "momentum=yes", "cutout=1e23", "accumulate=1e23",
+        "min_lr=.nan", "lr=.nan", "epochs=true", "momentum=yes", "cutout=1e23",
+        "train_size=0x" + "f" * 5000, "batch_size=" + "9" * 4000, "accumulate=1e23",
         "lr=!!python/name:os.system x", "color_jitter={a: 1, a: 2}",
     ],
     ids=lambda item: item[:30],

@@ -92,6 +92,12 @@ def test_a_program_that_runs_a_notebook_loads_no_widgets(monkeypatch):
     assert json.loads(done.stdout or "null") == [[0.5], False, False], done.stderr
 
 
+def test_what_would_steer_a_terminal_is_shown_as_text():
+    shown = repr(Table([{"name": "\x1b[2Jgood\nrow two", "n": 1}]))
+    assert "\x1b" not in shown
+    assert r"\x1b[2Jgood\nrow two" in shown
+
+
 def test_a_tables_heads_are_marked_as_heads_of_columns():
     page = Table([{"a": 1, "b": "x"}])._repr_html_()
     assert page.count('<th scope="col"') == 2

@@ -35,6 +35,9 @@ def test_what_is_known_survives_being_written(checkpoint):
     assert About.of_texts(about.texts()) == about
     assert (about.run, about.temperature, about.threshold) == ("", 1.0, None)
     assert len(about.checkpoint) == 16
+    for name, wrong in (("threshold", "-5"), ("image_size", "0"), ("classes", '["a", "a"]')):
+        with pytest.raises(ValueError, match=r"greater than|is there twice"):
+            About.of_texts(about.texts() | {name: wrong})
     texts = about.texts()
     del texts["classes"]
     with pytest.raises(ValueError, match="classes"):

@@ -3,7 +3,7 @@
 import json
 import os
 
-from fabricate import change, make_tested
+from fabricate import change, make_tested, vouch
 import numpy as np
 import pytest
 
@@ -18,7 +18,7 @@ from lab_utils.experiments.effects import ablation, sensitivity
 from lab_utils.experiments.folds import cross_validations
 from lab_utils.experiments.recipes import group
 from lab_utils.experiments.results import find, find_all
-from lab_utils.training.history import Epoch
+from lab_utils.training.history import Epoch, read_history, write_history
 
 
 def test_a_run_is_loaded_with_all_that_a_comparison_needs(runs):
@@ -179,7 +179,9 @@ def test_probabilities_are_of_each_image_and_class_and_within_0_and_1(runs):
     good = result.probabilities.astype(np.float16)
     save(run, **classes, probabilities=good)
     assert (find("quick")[0].probabilities == good).all()
-    for bad in (good[:, :9], good[:999], good.astype(str), good * 9 - 3, good * np.nan, good[0, 0]):
+    other = np.roll(good, 1, axis=1)  # of other classes than the predicted ones
+    unlike = good * 9 - 3, good * np.nan, good * 0, good / 2, other, good > 0.5, good.astype("c8")
+    for bad in (good[:, :9], good[:999], good.astype(str), good[0, 0], *unlike):
         save(run, **classes, probabilities=bad)
         with pytest.raises(LabError, match=r"predictions\.npz is missing or damaged"):
             find("quick")
@@ -212,6 +214,26 @@ def test_a_damaged_file_of_the_training_is_found_too(runs):
     rows = run.file("history.csv").read_text().splitlines(keepends=True)
     run.file("history.csv").write_text("".join(rows[:-1]))
     with pytest.raises(LabError, match=r"history\.csv is not as 04_training left it"):
+        find("quick")
+
+
+def test_a_history_of_other_epochs_is_refused_where_no_checksum_finds_it(runs):
+    """As of the committed results, which have none."""
+    run = make_tested()
+    rows = read_history(run.file("history.csv"))
+    more = rows[-1]._replace(epoch=len(rows) + 1, val_accuracy=0.1)
+    write_history(run.file("history.csv"), [*rows, more])
+    vouch(run)
+    with pytest.raises(LabError, match=r"does not follow .*\(epochs\)"):
+        find("quick")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_file_that_is_a_link_to_itself_is_missing(runs):
+    run = make_tested()
+    run.file("predictions.npz").unlink()
+    run.file("predictions.npz").symlink_to("predictions.npz")
+    with pytest.raises(LabError, match=r"predictions\.npz is missing"):
         find("quick")
 
 

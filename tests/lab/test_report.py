@@ -6,6 +6,7 @@ says, and changes that do not meet are made to one run.
 
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -536,8 +537,8 @@ def test_a_damaged_figure_or_file_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     "way",
-    ["dots", "an absolute path", "a link", "a link in an SVG", "an SVG in gzip",
-     "the folder of the card"],
+    ["dots", "an absolute path", "a link", "a link in an SVG", "an address in an SVG",
+     "a part in an SVG", "an SVG in gzip", "the folder of the card"],
 )  # fmt: skip
 def test_nothing_outside_the_run_folder_is_read_or_written(tmp_path, way):
     run = make_run(tmp_path / "run")
@@ -551,8 +552,11 @@ def test_nothing_outside_the_run_folder_is_read_or_written(tmp_path, way):
         run.file("figures/link.svg").write_bytes(gzip.compress(secret.read_bytes()))
     if way == "a link":
         run.file("figures/link.svg").symlink_to(secret)
-    elif way == "a link in an SVG":
-        drawing = '<svg xmlns="http://www.w3.org/2000/svg"><image href="../../secret.svg"/></svg>'
+    # What Typst takes for no address and no part of the SVG, it takes for a path.
+    schemes = {"a link in an SVG": "", "an address in an SVG": "data:/", "a part in an SVG": "#/"}
+    if way in schemes:
+        image = f'<image href="{schemes[way]}../../secret.svg"/>'
+        drawing = f'<svg xmlns="http://www.w3.org/2000/svg">{image}</svg>'
         run.file("figures/link.svg").write_text(drawing, encoding="utf-8")
     names = {"dots": "figures/../../secret.svg", "an absolute path": str(secret)}
     if way != "the folder of the card":
@@ -563,6 +567,31 @@ def test_nothing_outside_the_run_folder_is_read_or_written(tmp_path, way):
     with pytest.raises(LabError, match=refused):
         report.build(run)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_link_at_the_name_of_the_unfinished_report_is_not_followed(tmp_path):
+    run, victim = make_run(tmp_path / "run"), tmp_path / "victim"
+    victim.write_text("precious")
+    run.file(f".report.{os.getpid()}.tmp.pdf").symlink_to(victim)
+    assert not report.build(run).is_symlink()
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("wrong", ["train_size of 5,000 digits", "no name in UTF-8", "a circle"])
+def test_a_strange_neighbour_is_left_out_of_the_report(tmp_path, capsys, wrong):
+    run, name = make_run(tmp_path / "own"), os.fsdecode(b"odd\xff")
+    beside = make_run(tmp_path / ("odd" if wrong != "no name in UTF-8" else name), seed=43)
+    if wrong == "train_size of 5,000 digits":
+        text = beside.file("settings.yaml").read_text(encoding="utf-8")
+        text = text.replace('"train_size": null', '"train_size": 0x' + "f" * 5000)
+        beside.file("settings.yaml").write_text(text, encoding="utf-8")
+    elif wrong == "a circle":
+        beside.file("predictions.npz").unlink()
+        beside.file("predictions.npz").symlink_to("predictions.npz")
+    else:
+        beside.file("metrics.json").write_text("x")
+    assert "left out" in words(report.build(run))
+    assert "left out of the comparison, odd" in capsys.readouterr().err
 
 
 def test_results_that_are_a_link_out_of_the_run_folder_are_refused(tmp_path):

@@ -1,5 +1,6 @@
 """What is kept of a training: whole files, whatever stops the writing."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,10 @@ def test_an_unfinished_training_tells_how_many_epochs_it_has_behind_it(tmp_path)
     [
         {"classes": ("a",)}, {"image_size": {}}, {"epochs": 1}, {"epoch": 1.5}, {"epoch": "1"},
         {"val_accuracy": "0.5"}, {"val_accuracy": float("nan")}, {"val_accuracy": float("inf")},
-        {"val_accuracy": [0.5]}, {"val_accuracy": 10**400},
+        {"val_accuracy": [0.5]}, {"val_accuracy": 10**400}, {"epoch": True}, {"epoch": -5},
+        {"image_size": -8}, {"image_size": 8.0}, {"classes": [1, 2]}, {"classes": ["a", "a"]},
+        {"classes": [["a"], ["b"]]}, {"normalization": [[0.5] * 3, [0.0] * 3]},
+        {"normalization": [[float("nan")] * 3] * 2}, {"normalization": [[0.5], [0.5]]},
     ],
 )  # fmt: skip
 def test_weights_that_do_not_fit_what_is_said_of_them_are_damaged(tmp_path, wrong):
@@ -71,4 +75,11 @@ def test_weights_that_do_not_fit_what_is_said_of_them_are_damaged(tmp_path, wron
     save_best(tmp_path / "best.pt", build("simplecnn", 2, 8), best)
     torch.save(load_checkpoint(tmp_path / "best.pt") | wrong, tmp_path / "best.pt")
     with pytest.raises(LabError, match=r"best\.pt is damaged"):
+        load_best(tmp_path / "best.pt")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes")
+def test_weights_that_are_a_pipe_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "best.pt")
+    with pytest.raises(LabError, match=r"best\.pt is missing"):
         load_best(tmp_path / "best.pt")

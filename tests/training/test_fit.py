@@ -448,11 +448,15 @@ ROW = "epoch,train_loss,train_accuracy,val_loss,val_accuracy,lr,seconds,images_p
     [
         "", "epoch,train_loss\n1,2\n", "epoch\n\xff\n", "a,b\n1,2\n",
         ROW + "inf,1,1,1,1,1,1,1\n", ROW + "1,1,1,nan,1,1,1,1\n", ROW + "1,1,1,1,-inf,1,1,1\n",
+        ROW + "2,1,1,1,1,1,1,1\n", ROW + 2 * "1,1,1,1,1,1,1,1\n", ROW + "1.5,1,1,1,1,1,1,1\n",
+        ROW + "1,1,50,1,1,1,1,1\n", ROW + "1,1,1,1,1.1,1,1,1\n", ROW + "1,1,1,-1,1,1,1,1\n",
+        ROW + "1,1_9,1,1,1,1,1,1\n", ROW + "1, 1,1,1,1,1,1,1\n", ROW + "1,\u0661,1,1,1,1,1,1\n",
+        ROW[:-1] + ",lr\n" + "1,1,1,1,1,1,1,1,1\n", ROW + "1,1,1,1,1,1,1,1,1\n",
     ],
 )  # fmt: skip
 def test_a_damaged_history_stops_with_a_sentence(tmp_path, text):
     path = tmp_path / "history.csv"
-    path.write_bytes(text.encode("latin-1"))
+    path.write_bytes(text.encode("utf-8"))
     with pytest.raises(LabError, match=r"history\.csv is damaged .*run 04_training again"):
         read_history(path)
 

@@ -11,8 +11,10 @@ import numpy as np
 from PIL import Image
 import pytest
 from serving import encoded, make_served, noise, predict, serving, upload, wait_until
+import torch
 
 from lab.serve.model import Model
+from lab_utils import LabError
 from lab_utils.core.params import project_root
 
 ROOT = project_root()
@@ -188,6 +190,36 @@ def test_a_card_of_weights_that_are_gone_is_not_shown(tmp_path):
     run.forget(["06_deployment"])
     with serving(Model(run)) as client:
         assert client.get("/model").json()["card"] is None
+
+
+@pytest.mark.parametrize(
+    "name", ["exports/model_card.md", "exports/example.png", "checkpoints/best.pt"]
+)
+def test_a_file_that_is_a_link_out_of_the_run_folder_is_not_served(tmp_path, name):
+    run = make_served(tmp_path / "linked")
+    run.file(name).rename(tmp_path / "outside")
+    run.file(name).symlink_to(tmp_path / "outside")
+    with pytest.raises(LabError, match="leads out of the folder of run 'linked'"):
+        Model(run)
+
+
+@pytest.mark.parametrize("content", [b"no picture", encoded(noise(7))[:-300]])
+def test_a_damaged_example_and_card_do_not_stop_the_service(tmp_path, content):
+    run = make_served(tmp_path / "odd")
+    run.file("exports/example.png").write_bytes(content)
+    run.file("exports/model_card.md").write_bytes(b"caf\xe9")
+    with serving(Model(run)) as client:
+        assert client.get("/model").json()["card"] == "caf\ufffd"
+
+
+def test_weights_that_are_no_numbers_are_not_served(tmp_path):
+    run = make_served(tmp_path / "nan")
+    best = run.file("checkpoints/best.pt")
+    values = torch.load(best, weights_only=True)
+    values["model"]["classifier.4.bias"][0] = torch.nan
+    torch.save(values, best)
+    with pytest.raises(LabError, match=r"best\.pt does not answer with a number for each class"):
+        Model(run)
 
 
 def test_what_is_not_there_is_refused(client):
