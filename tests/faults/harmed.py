@@ -38,6 +38,7 @@ from lab_utils.deployment.model_card import write_card
 from lab_utils.evaluation.metrics import summarize
 from lab_utils.evaluation.predictions import Predictions, save_predictions
 from lab_utils.training.checkpoints import load_best
+from lab_utils.training.history import read_history
 
 ARGUMENTS = ["run", "smoke", "--name", "run", "--set", "epochs=3", "batch_size=34", "threads=1"]
 _REFUSED = {"full": errno.ENOSPC, "read-only": errno.EROFS}
@@ -111,6 +112,8 @@ def step(name: str, made_up: Run) -> None:
         found = Predictions(logits, np.asarray(test.targets), best.classes)
         save_predictions(run.file("predictions.npz"), found)
         recorded |= made_up.read_json("metrics.json") | summarize(logits, found.targets)
+        history = read_history(run.file("history.csv"))
+        recorded |= {"epochs": len(history), "best_epoch": best.epoch}
         recorded |= {"val_accuracy": best.val_accuracy}
     if name == "06_deployment":
         weights = run.file("checkpoints/best.pt").read_bytes()
