@@ -24,7 +24,6 @@ from lab_utils.core.params import project_root
 from lab_utils.core.records import KINDS, read
 from lab_utils.core.run import RECORDS, STEPS, Run
 from lab_utils.core.settings import MODELS
-from lab_utils.core.show import printable
 from lab_utils.deployment.model_card import CARD, write_card
 from lab_utils.training.history import read_history
 
@@ -72,7 +71,7 @@ def build(run: Run) -> Path:
         inputs["compared"], drawings = section(run)
         damaged = inputs["compared"].pop("damaged")
         for name, why in damaged.items():  # with paths: the report has the names alone
-            print(f"lab: left out of the comparison, {name}: {printable(why)}", file=sys.stderr)
+            print(f"lab: left out of the comparison, {name}: {why}", file=sys.stderr)
         inputs["compared"]["left_out"] = list(damaged)
         for drawing in drawings:  # no files of the run: what lies around it may change
             sources[drawing.file] = drawing.encode()

@@ -89,5 +89,5 @@ def tested_runs(folder: Path, damaged: dict[str, str] | None = None) -> list[Run
                     runs.append(run)
             except LabError as error:
                 if damaged is not None:
-                    damaged[printable(file.parent.name)] = str(error)
+                    damaged[printable(file.parent.name)] = printable(str(error))
     return runs

@@ -188,7 +188,7 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: Any) -> Any:
+    def _number_that_can_be_kept(cls, value: Any, info: Any) -> Any:
         truth = isinstance(cls.model_fields[info.field_name].default, bool)
         if isinstance(value, bool) and not truth:
             raise ValueError("should not be true or false")

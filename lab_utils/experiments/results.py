@@ -16,6 +16,7 @@ from lab_utils.core.opening import tested_runs
 from lab_utils.core.params import load_params, project_root, runs_dir
 from lab_utils.core.records import Metrics
 from lab_utils.core.run import Run
+from lab_utils.core.show import printable
 from lab_utils.evaluation.metrics import counted, summarize
 from lab_utils.evaluation.predictions import check_metrics, load_predictions
 from lab_utils.training.history import Epoch, read_history
@@ -152,5 +153,5 @@ def find_all(*folders: Path, damaged: dict[str, str] | None = None) -> list[Resu
                 results.append(load(run))
             except LabError as error:
                 if damaged is not None:
-                    damaged[run.name] = str(error)
+                    damaged[run.name] = printable(str(error))
     return results
